@@ -31,7 +31,8 @@ f16 unary_apply(const unary_fn *fn, f16 x); /* scalar twin */
 /* -- Elementwise programs -------------------------------------------------------------------------------------------------
  * A fused group of elementwise operations over one output shape: a register machine over tiles of EW_TILE values.
  * Registers hold fp32; in NUM_ANE mode every result is rounded to fp16 by its own rule, in NUM_FAST mode only stores round.
- * Booleans are 0/1. Inputs are fp16 or bool/uint8/int8 tensors broadcast to the output shape by strides (0 = broadcast). */
+ * Booleans are 0/1. Inputs are fp16 or bool/uint8/int8 tensors broadcast to the output shape by strides (0 = broadcast).
+ * Per tile: all inputs are loaded, the instructions run in order, all outputs are stored. dst may be one of a, b, c. */
 enum { EW_TILE = 512, EW_REGS = 32, EW_IO = 24 };
 
 enum ew_code {
@@ -77,7 +78,8 @@ void ew_run_ref(const ew_args *args, int64_t first, int64_t last, void *scratch)
  * y[b] = x[b] (m x k) . w[b] (k x n), for `batch` index tuples. NUM_ANE: the MAC rule; NUM_FAST: fp32, one rounding.
  * bias: m or n values (bias_axis 0 = per row m, 1 = per column n, -1 = none). NUM_ANE: where the accumulator starts.
  * epilogue (optional): an elementwise program over y's shape whose register `epilogue_reg` holds the product (rounded to fp16
- * in NUM_ANE mode, unrounded in NUM_FAST) before the first instruction; its outputs replace y. */
+ * in NUM_ANE mode, unrounded in NUM_FAST) before the first instruction; its outputs replace y. Its dim may merge or split
+ * axes of y (same dense element order); an input with full strides may be the memory of an output, as in ew_args. */
 typedef struct {
   num_profile profile;
   int64_t batch, m, n, k;
