@@ -1,0 +1,133 @@
+/**
+ * The C sources of the two libraries and how they are compiled: the one list that the builder, the native tests and the
+ * Mach-O cross-build share.
+ *
+ * @module
+ */
+
+import { fileURLToPath } from "node:url";
+import { DeviceError } from "../src/errors.ts";
+
+/** Version of the af_* ABI this module speaks; equals AF_ABI_VERSION in shim/aneforge.h. */
+export const ABI_VERSION = 1;
+
+/** Name of one of the two shared libraries. */
+export type LibraryName = "aneforge" | "aneforge_host";
+
+/** Directory of each library's sources, relative to the repository. */
+export const SOURCE_DIRS: Readonly<Record<LibraryName, string>> = { aneforge: "shim", aneforge_host: "shim/host" };
+
+/** C files of each library, in its directory. */
+export const SOURCES: Readonly<Record<LibraryName, readonly string[]>> = {
+  aneforge: [],
+  aneforge_host: ["isa.c"],
+};
+
+/** Headers of both directories, relative to the repository. */
+export const HEADERS: readonly string[] = [
+  "shim/aneforge.h",
+  "shim/host/engine.h",
+  "shim/host/isa.h",
+  "shim/host/kernels.h",
+  "shim/host/mil.h",
+  "shim/host/numerics.h",
+];
+
+/** What differs between systems. */
+export interface Platform {
+  /** `linux` or `darwin`. */
+  readonly os: string;
+  /** `x86_64` or `aarch64`. */
+  readonly arch: string;
+}
+
+/** The machine this process runs on. */
+export const HOST_PLATFORM: Platform = { os: Deno.build.os, arch: Deno.build.arch };
+
+const COMMON_FLAGS = [
+  "-std=c11",
+  "-fPIC",
+  "-fvisibility=hidden",
+  "-ffp-contract=off",
+  "-D_GNU_SOURCE",
+  "-D_DARWIN_C_SOURCE",
+];
+const WARNING_FLAGS = ["-Wall", "-Wextra"];
+
+/** Extra flags by the end of the file name, on x86-64 only; elsewhere such a file compiles to nothing. */
+const X86_FLAGS: Readonly<Record<string, readonly string[]>> = {
+  "_avx512.c": ["-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mfma", "-mf16c"],
+  "_avx2.c": ["-mavx2", "-mfma", "-mf16c"],
+};
+
+/**
+ * Compiler flags of one C file, without the optimisation level.
+ *
+ * @param file Name of the file.
+ * @param platform System and processor compiled for.
+ * @returns The flags in order.
+ */
+export function fileFlags(file: string, platform: Platform = HOST_PLATFORM): string[] {
+  const flags = [...COMMON_FLAGS, ...WARNING_FLAGS];
+  if (platform.os !== "darwin") flags.push("-pthread");
+  if (platform.arch === "x86_64") {
+    for (const [suffix, extra] of Object.entries(X86_FLAGS)) if (file.endsWith(suffix)) flags.push(...extra);
+  }
+  return flags;
+}
+
+/**
+ * File name of a library on a system.
+ *
+ * @param library Library.
+ * @param platform System.
+ * @returns `lib<library>.dylib` or `lib<library>.so`.
+ */
+export function libraryFile(library: LibraryName, platform: Platform = HOST_PLATFORM): string {
+  return `lib${library}.${platform.os === "darwin" ? "dylib" : "so"}`;
+}
+
+/**
+ * Linker flags of a library, placed after the objects.
+ *
+ * @param library Library.
+ * @param platform System linked for.
+ * @returns The flags in order.
+ */
+export function linkFlags(library: LibraryName, platform: Platform = HOST_PLATFORM): string[] {
+  const file = libraryFile(library, platform);
+  if (platform.os === "darwin") return ["-dynamiclib", `-Wl,-install_name,@rpath/${file}`];
+  const flags = ["-shared", "-pthread", `-Wl,-soname,${file}`, "-Wl,-z,now", "-Wl,--exclude-libs,ALL"];
+  return library === "aneforge" ? [...flags, "-ldl"] : [...flags, "-lm"];
+}
+
+/** Repository paths of all C files and headers, the order of the build's hash. */
+export function sourcePaths(): string[] {
+  const names = Object.keys(SOURCES) as LibraryName[];
+  return [...names.flatMap((lib) => SOURCES[lib].map((file) => `${SOURCE_DIRS[lib]}/${file}`)), ...HEADERS];
+}
+
+/**
+ * Text of a source file of this module. The only place that reads them.
+ *
+ * @param path Path relative to the repository.
+ * @returns The file's bytes.
+ * @throws {DeviceError} The file cannot be read.
+ */
+export function readSource(path: string): Uint8Array<ArrayBuffer> {
+  const url = new URL(`../${path}`, import.meta.url);
+  if (url.protocol !== "file:") {
+    throw new DeviceError(
+      `the C sources cannot be read from ${url.protocol}// here: build the libraries from a checkout with ` +
+        "`deno task build` and set ANEFORGE_SHIM to their directory",
+    );
+  }
+  try {
+    return Deno.readFileSync(url);
+  } catch (cause) {
+    throw new DeviceError(
+      `cannot read the C source ${fileURLToPath(url)}: ${cause instanceof Error ? cause.message : cause}`,
+      { cause },
+    );
+  }
+}
