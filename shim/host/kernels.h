@@ -73,6 +73,10 @@ int64_t ew_units(const ew_program *p);                        /* tiles */
 size_t ew_scratch(const ew_program *p);
 void ew_run(const ew_args *args, int64_t first, int64_t last, void *scratch);
 void ew_run_ref(const ew_args *args, int64_t first, int64_t last, void *scratch);
+/* n <= EW_TILE consecutive output elements from flat_begin on, with register preloaded_reg given (n values, n may be any
+ * count): the epilogue of the matrix kernels. preloaded may be NULL (then no register is given). */
+void ew_run_tile(const ew_args *args, int64_t flat_begin, int64_t n, const float *preloaded, int preloaded_reg,
+                 void *scratch);
 
 /* -- Matrix products ------------------------------------------------------------------------------------------------------
  * y[b] = x[b] (m x k) . w[b] (k x n), for `batch` index tuples. NUM_ANE: the MAC rule; NUM_FAST: fp32, one rounding.
