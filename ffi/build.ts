@@ -14,11 +14,12 @@
  * @module
  */
 
-import { createHash, randomUUID } from "node:crypto";
+import { randomUUID } from "node:crypto";
 import { fileURLToPath } from "node:url";
 import { cacheBase, envText } from "../src/env.ts";
 import { DeviceError } from "../src/errors.ts";
-import { type CompileJob, compileObjects, type Compiler, findCompiler, link, lookupCompiler } from "./compiler.ts";
+import { type Compiler, findCompiler, link, lookupCompiler } from "./compiler.ts";
+import { exists, makeObjects, sha256 } from "./objects.ts";
 import {
   ABI_VERSION,
   fileFlags,
@@ -42,6 +43,8 @@ export interface BuildOptions {
   readonly log?: (line: string) => void;
   /** True when the user asked for the build: `ANEFORGE_NO_AUTOBUILD` does not apply. */
   readonly asked?: boolean;
+  /** Treat a compiler warning as a failure. Default: false. */
+  readonly strict?: boolean;
 }
 
 const LIBRARIES = Object.keys(SOURCES) as LibraryName[];
@@ -56,12 +59,6 @@ interface Sources {
 interface ManifestFile {
   readonly bytes: number;
   readonly sha256: string;
-}
-
-function sha256(...parts: readonly (string | Uint8Array)[]): string {
-  const hash = createHash("sha256");
-  for (const part of parts) hash.update(part);
-  return hash.digest("hex");
 }
 
 /** Reads every source once: what is hashed is what is compiled. */
@@ -152,31 +149,15 @@ function writeSources(sources: Sources, temp: string): void {
   for (const [path, bytes] of sources.files) Deno.writeFileSync(`${temp}/${path}`, bytes);
 }
 
-/** Compiles every C file; objects of unchanged files are taken from `kept` when it is given. */
-function compileAll(sources: Sources, compiler: Compiler, temp: string, kept: string | undefined): Map<string, string> {
-  const headers = sha256(...[...sources.files].filter(([path]) => path.endsWith(".h")).map(([, bytes]) => bytes));
-  const objects = new Map<string, string>();
-  const jobs: CompileJob[] = [];
-  const cFiles = [...sources.files].filter(([path]) => path.endsWith(".c")).sort(([, a], [, b]) => b.length - a.length);
-  if (kept) Deno.mkdirSync(kept, { recursive: true });
-  for (const [path, bytes] of cFiles) {
-    const flags = [OPTIMISE, ...fileFlags(path)];
-    const key = sha256(path, bytes, headers, compiler.identity, ...compiler.args, ...flags).slice(0, 32);
-    const object = `${kept ?? temp}/${key}.o`;
-    objects.set(path, object);
-    if (!kept || !exists(object)) jobs.push({ source: path, object, flags });
-  }
-  compileObjects(compiler, jobs, { cwd: temp });
-  return objects;
-}
-
-function exists(path: string): boolean {
-  try {
-    Deno.statSync(path);
-    return true;
-  } catch {
-    return false;
-  }
+/** Compiles every C file; objects of unchanged files are taken from `options.objects` when it is given. */
+function compileAll(sources: Sources, compiler: Compiler, temp: string, options: BuildOptions): Map<string, string> {
+  const dir = options.objects ?? temp;
+  Deno.mkdirSync(dir, { recursive: true });
+  const files = [...sources.files];
+  const cFiles = files.filter(([path]) => path.endsWith(".c"))
+    .map(([path, bytes]) => ({ path, bytes, flags: [OPTIMISE, ...fileFlags(path)] }));
+  const headers = files.filter(([path]) => !path.endsWith(".c")).map(([, bytes]) => bytes);
+  return makeObjects(compiler, cFiles, headers, dir, { cwd: temp, strict: options.strict });
 }
 
 function writeLibraries(objects: Map<string, string>, compiler: Compiler, temp: string): string {
@@ -239,7 +220,7 @@ export function buildLibraries(options: BuildOptions = {}): string {
     (options.log ?? console.error)("aneforge: building the device library (first use) …");
     removeLeftovers(libDir);
     writeSources(sources, temp);
-    publish(writeLibraries(compileAll(sources, compiler, temp, options.objects), compiler, temp), target, temp);
+    publish(writeLibraries(compileAll(sources, compiler, temp, options), compiler, temp), target, temp);
     return target;
   } finally {
     removeQuietly(temp);
@@ -248,5 +229,5 @@ export function buildLibraries(options: BuildOptions = {}): string {
 
 if (import.meta.main) {
   const objects = fileURLToPath(new URL("../.build/obj", import.meta.url));
-  console.log(buildLibraries({ objects, asked: true, log: () => {} }));
+  console.log(buildLibraries({ objects, asked: true, strict: Deno.args.includes("--strict"), log: () => {} }));
 }

@@ -123,10 +123,19 @@ function quote(word: string): string {
 }
 
 /** Shell lines of one job: compile to a private name, rename when done, leave the diagnostics beside it. */
-function jobScript(compiler: Compiler, job: CompileJob): string {
-  const command = [compiler.path, ...compiler.args, ...job.flags, "-c", job.source, "-o", `${job.object}.part`];
+function jobScript(compiler: Compiler, job: CompileJob, more: readonly string[]): string {
+  const command = [
+    compiler.path,
+    ...compiler.args,
+    ...job.flags,
+    ...more,
+    "-c",
+    job.source,
+    "-o",
+    `${job.object}.part`,
+  ];
   const object = quote(job.object);
-  return `${command.map(quote).join(" ")} 2>${object}.log && mv ${object}.part ${object} || exit 1`;
+  return `${command.map(quote).join(" ")} 2>${object}.log && mv ${object}.part ${object}`;
 }
 
 function run(command: string, args: string[], cwd: string | undefined): { success: boolean; stderr: string } {
@@ -154,9 +163,27 @@ function readIfThere(path: string): string {
   }
 }
 
+function removeIfThere(path: string): void {
+  try {
+    Deno.removeSync(path);
+  } catch {
+    // The job did not start.
+  }
+}
+
 /** What to add to a failure when it is the system's compiler that is not set up. */
 function failureHint(diagnostics: string): string {
   return /xcode-select|xcrun/.test(diagnostics) ? `\n${installHint("darwin", "")}` : "";
+}
+
+/** Options of {@linkcode compileObjects}. */
+export interface CompileOptions {
+  /** Jobs at a time. Default: one per CPU. */
+  readonly lanes?: number;
+  /** Working directory of the compiler. */
+  readonly cwd?: string;
+  /** Treat a warning as a failure. Default: false. */
+  readonly strict?: boolean;
 }
 
 /**
@@ -165,38 +192,26 @@ function failureHint(diagnostics: string): string {
  *
  * @param compiler Compiler to run.
  * @param jobs Objects to make; larger sources first give better lanes.
- * @param options `lanes`: jobs at a time, default one per CPU. `cwd`: working directory of the compiler.
- * @returns The compiler's warnings, empty when there were none.
+ * @param options Lanes, directory, and whether warnings count.
  * @throws {DeviceError} A file does not compile; the message holds the compiler's text.
  */
-export function compileObjects(
-  compiler: Compiler,
-  jobs: readonly CompileJob[],
-  options: { lanes?: number; cwd?: string } = {},
-): string {
-  if (jobs.length === 0) return "";
-  const lanes: CompileJob[][] = Array.from(
-    { length: Math.max(1, options.lanes ?? navigator.hardwareConcurrency) },
-    () => [],
-  );
-  jobs.forEach((job, i) => lanes[i % lanes.length]!.push(job));
+export function compileObjects(compiler: Compiler, jobs: readonly CompileJob[], options: CompileOptions = {}): void {
+  if (jobs.length === 0) return;
+  const width = Math.max(1, options.lanes ?? navigator.hardwareConcurrency);
+  const lanes: CompileJob[][] = Array.from({ length: width }, () => []);
+  jobs.forEach((job, i) => lanes[i % width]!.push(job));
+  const flags = options.strict ? ["-Werror"] : [];
   const script = lanes.filter((lane) => lane.length > 0)
-    .map((lane) => `(\n${lane.map((job) => jobScript(compiler, job)).join("\n")}\n) &`).join("\n");
+    .map((lane) => `(\n${lane.map((job) => jobScript(compiler, job, flags)).join("\n")}\n) &`).join("\n");
   const { stderr } = run("/bin/sh", ["-c", `${script}\nwait`], options.cwd);
-  let diagnostics = "";
-  const failed: string[] = [];
-  for (const job of jobs) {
-    const log = `${job.object}.log`;
-    diagnostics += readIfThere(log);
-    if (readableSize(job.object) === undefined) failed.push(job.source);
-    else Deno.removeSync(log);
-  }
-  if (failed.length > 0) {
-    throw new DeviceError(
-      `${compiler.path} failed on ${failed.join(", ")}:\n${(diagnostics + stderr).trim()}${failureHint(diagnostics)}`,
-    );
-  }
-  return diagnostics;
+  const failed = jobs.filter((job) => readableSize(job.object) === undefined);
+  const diagnostics = failed.map((job) => readIfThere(`${job.object}.log`)).join("");
+  for (const job of jobs) removeIfThere(`${job.object}.log`);
+  if (failed.length === 0) return;
+  const names = failed.map((job) => job.source).join(", ");
+  throw new DeviceError(
+    `${compiler.path} failed on ${names}:\n${(diagnostics + stderr).trim()}${failureHint(diagnostics)}`,
+  );
 }
 
 function readableSize(path: string): number | undefined {

@@ -38,7 +38,7 @@ export type PortArray =
   | Int16Array<ArrayBuffer>;
 
 /** Per element type: the AF_* code of shim/aneforge.h, and the typed array of its elements. */
-const PORT_KINDS = {
+export const PORT_KINDS = {
   fp16: { code: 0, array: Float16Array },
   uint8: { code: 1, array: Uint8Array },
   int8: { code: 2, array: Int8Array },

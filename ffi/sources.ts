@@ -19,18 +19,55 @@ export const SOURCE_DIRS: Readonly<Record<LibraryName, string>> = { aneforge: "s
 
 /** C files of each library, in its directory. */
 export const SOURCES: Readonly<Record<LibraryName, readonly string[]>> = {
-  aneforge: [],
-  aneforge_host: ["isa.c"],
+  aneforge: [
+    "block.c",
+    "compile.c",
+    "convert.c",
+    "convert_avx2.c",
+    "error.c",
+    "program.c",
+    "provider.c",
+    "run.c",
+    "slot.c",
+  ],
+  aneforge_host: [
+    "arena.c",
+    "blob.c",
+    "gemm_avx2.c",
+    "gemm_avx512.c",
+    "gemm_neon.c",
+    "gemm_portable.c",
+    "isa.c",
+    "mil_lex.c",
+    "mil_ops.c",
+    "mil_parse.c",
+    "mil_target.c",
+    "numerics.c",
+    "plan.c",
+    "plan_const.c",
+    "plan_fold.c",
+    "plan_linear.c",
+    "plan_ops.c",
+    "tables.c",
+  ],
 };
 
-/** Headers of both directories, relative to the repository. */
+/** What the C files include, relative to the repository. */
 export const HEADERS: readonly string[] = [
   "shim/aneforge.h",
+  "shim/e5rt.h",
+  "shim/internal.h",
   "shim/host/engine.h",
+  "shim/host/gemm_impl.h",
+  "shim/host/gemm_kernels.h",
   "shim/host/isa.h",
   "shim/host/kernels.h",
   "shim/host/mil.h",
+  "shim/host/mil_internal.h",
+  "shim/host/mil_ops.inc",
   "shim/host/numerics.h",
+  "shim/host/plan.h",
+  "shim/host/tables.h",
 ];
 
 /** What differs between systems. */

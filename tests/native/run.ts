@@ -1,0 +1,178 @@
+/**
+ * Builds and runs the C tests: `deno task test:native [--sanitize=none|address|thread|all] [name ...]`.
+ *
+ * Every C source is compiled once per variant; each `tests/native/*_test.c` is linked statically with all of them. The
+ * host library and `recorder.c`, if it is there, are also built as shared libraries of the same variant and handed over
+ * in ANEFORGE_TEST_HOST_LIBRARY and ANEFORGE_TEST_RECORDER. Warnings are errors. The last line is the sum of the
+ * tests' own `N passed, N failed` lines.
+ *
+ * @module
+ */
+
+import { fileURLToPath } from "node:url";
+import { type Compiler, findCompiler, link } from "../../ffi/compiler.ts";
+import { makeObjects, type ObjectSource } from "../../ffi/objects.ts";
+import {
+  fileFlags,
+  HEADERS,
+  libraryFile,
+  type LibraryName,
+  linkFlags,
+  readSource,
+  SOURCE_DIRS,
+  SOURCES,
+} from "../../ffi/sources.ts";
+
+const ROOT = fileURLToPath(new URL("../../", import.meta.url)).replace(/\/$/, "");
+const TESTS = "tests/native";
+
+/** Flags added to compiling and linking, per variant, and the environment its programs run in. */
+const VARIANTS: Readonly<Record<string, { flags: readonly string[]; env: Readonly<Record<string, string>> }>> = {
+  none: { flags: ["-O3"], env: {} },
+  address: {
+    flags: ["-O1", "-g", "-fno-omit-frame-pointer", "-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"],
+    env: { ASAN_OPTIONS: "detect_leaks=1:detect_stack_use_after_return=1", UBSAN_OPTIONS: "print_stacktrace=1" },
+  },
+  thread: { flags: ["-O1", "-g", "-fsanitize=thread"], env: { TSAN_OPTIONS: "halt_on_error=1" } },
+};
+
+interface Count {
+  passed: number;
+  failed: number;
+}
+
+interface Variant {
+  readonly name: string;
+  readonly dir: string;
+  readonly compiler: Compiler;
+  readonly flags: readonly string[];
+  /** Object of each repository path. */
+  readonly objects: ReadonlyMap<string, string>;
+}
+
+function listTests(only: readonly string[]): string[] {
+  return [...Deno.readDirSync(`${ROOT}/${TESTS}`)].map((entry) => entry.name)
+    .filter((name) => name.endsWith("_test.c") && (only.length === 0 || only.some((part) => name.includes(part))))
+    .sort();
+}
+
+function libraryPaths(library: LibraryName): string[] {
+  return SOURCES[library].map((file) => `${SOURCE_DIRS[library]}/${file}`);
+}
+
+/** Everything a C file may include: the sources' headers, and the tests' headers and C files. */
+function includable(): Uint8Array[] {
+  const own = [...Deno.readDirSync(`${ROOT}/${TESTS}`)].map((entry) => entry.name).filter((name) =>
+    /\.(h|inc)$/.test(name)
+  );
+  return [...HEADERS.map(readSource), ...own.sort().map((name) => Deno.readFileSync(`${ROOT}/${TESTS}/${name}`))];
+}
+
+function prepare(name: string, compiler: Compiler, tests: readonly string[]): Variant {
+  const { flags } = VARIANTS[name]!;
+  const dir = `${ROOT}/.build/native/${name}`;
+  Deno.mkdirSync(dir, { recursive: true });
+  const toSource = (path: string): ObjectSource => ({
+    path,
+    bytes: readSource(path),
+    flags: [...flags, ...fileFlags(path), ...(path.startsWith(TESTS) ? ["-Ishim", "-Ishim/host"] : [])],
+  });
+  const headers = includable();
+  const sources = [...libraryPaths("aneforge"), ...libraryPaths("aneforge_host")];
+  const extra = [...tests, "recorder.c"].map((test) => `${TESTS}/${test}`).filter(isFile);
+  // A test may include a C file to reach its static functions, so tests depend on those as well.
+  const options = { cwd: ROOT, strict: true };
+  const objects = makeObjects(compiler, sources.map(toSource), headers, dir, options);
+  const testObjects = makeObjects(
+    compiler,
+    extra.map(toSource),
+    [...headers, ...sources.map(readSource)],
+    dir,
+    options,
+  );
+  return { name, dir, compiler, flags, objects: new Map([...objects, ...testObjects]) };
+}
+
+function isFile(path: string): boolean {
+  try {
+    return Deno.statSync(`${ROOT}/${path}`).isFile;
+  } catch {
+    return false;
+  }
+}
+
+/** The host library and the recorder as shared libraries; names and paths for the environment. */
+function linkShared(variant: Variant): Record<string, string> {
+  const sanitize = variant.flags.filter((flag) => flag.startsWith("-fsanitize"));
+  const host = `${variant.dir}/${libraryFile("aneforge_host")}`;
+  const objects = libraryPaths("aneforge_host").map((path) => variant.objects.get(path)!);
+  link(variant.compiler, objects, host, [...sanitize, ...linkFlags("aneforge_host")]);
+  const env: Record<string, string> = { ANEFORGE_TEST_HOST_LIBRARY: host };
+  const recorder = variant.objects.get(`${TESTS}/recorder.c`);
+  if (recorder) {
+    env.ANEFORGE_TEST_RECORDER = `${variant.dir}/${libraryFile("aneforge").replace("aneforge", "recorder")}`;
+    link(variant.compiler, [recorder], env.ANEFORGE_TEST_RECORDER, [...sanitize, "-shared", "-pthread", "-ldl", "-lm"]);
+  }
+  return env;
+}
+
+/** Runs one test program and reads its count; one that says none, or dies, has failed. */
+function runTest(variant: Variant, test: string, env: Record<string, string>): Count {
+  const program = `${variant.dir}/${test.replace(/\.c$/, "")}`;
+  const sanitize = variant.flags.filter((flag) => flag.startsWith("-fsanitize"));
+  const objects = [...variant.objects].filter(([path]) => !path.startsWith(TESTS)).map(([, object]) => object);
+  const own = variant.objects.get(`${TESTS}/${test}`)!;
+  link(variant.compiler, [own, ...objects], program, [...sanitize, "-pthread", "-ldl", "-lm"]);
+  console.log(`-- ${test} (${variant.name})`);
+  const { code, signal, stdout, stderr } = new Deno.Command(program, {
+    cwd: ROOT,
+    env: { ...VARIANTS[variant.name]!.env, ...env },
+    stdin: "null",
+    stdout: "piped",
+    stderr: "piped",
+  }).outputSync();
+  const text = new TextDecoder().decode(stdout);
+  const count = /(\d+) passed, (\d+) failed\s*$/.exec(text);
+  const result = count ? { passed: Number(count[1]), failed: Number(count[2]) } : { passed: 0, failed: 1 };
+  if (code !== 0 && result.failed === 0) result.failed = 1;
+  const quiet = result.failed === 0 && !Deno.args.includes("--verbose");
+  console.log(quiet ? text.trimEnd().split("\n").at(-1) : text + new TextDecoder().decode(stderr));
+  if (code !== 0) console.log(`${test} (${variant.name}) ended with ${signal ?? code}`);
+  return result;
+}
+
+/** gcc before clang: its sanitizer runtimes come with the compiler on every distribution. */
+function pickCompiler(): Compiler {
+  if (!Deno.env.get("CC") && Deno.build.os === "linux") {
+    try {
+      Deno.env.set("CC", "gcc");
+      return findCompiler();
+    } catch {
+      Deno.env.delete("CC");
+    }
+  }
+  return findCompiler();
+}
+
+function main(args: readonly string[]): number {
+  const asked = args.find((arg) => arg.startsWith("--sanitize="))?.slice("--sanitize=".length) ?? "none";
+  const names = asked === "all" ? Object.keys(VARIANTS) : [asked];
+  const unknown = names.find((name) => !VARIANTS[name]);
+  if (unknown) throw new Error(`--sanitize=${unknown}: expected ${Object.keys(VARIANTS).join(", ")} or all`);
+  const tests = listTests(args.filter((arg) => !arg.startsWith("--")));
+  const compiler = pickCompiler();
+  const sum: Count = { passed: 0, failed: 0 };
+  for (const name of names) {
+    const variant = prepare(name, compiler, tests);
+    const env = linkShared(variant);
+    for (const test of tests) {
+      const { passed, failed } = runTest(variant, test, env);
+      sum.passed += passed;
+      sum.failed += failed;
+    }
+  }
+  console.log(`${sum.passed} passed, ${sum.failed} failed`);
+  return sum.failed;
+}
+
+if (import.meta.main) Deno.exit(main(Deno.args) > 0 ? 1 : 0);
