@@ -95,10 +95,14 @@ enum mil_op_id {
   OP_STACK, OP_SPLIT, OP_IDENTITY,
 };
 
+/* Capability family of a compiler target: 2 (A13, M1) .. 5 (A16 and later), 1 below the MIL floor, 0 unknown or NULL. */
+int mil_target_family(const char *target);
+
 const char *mil_op_name(const mil_op *op);
 enum mil_op_id mil_op_id_of(const mil_op *op);
 
-/* Reads, attaches weights, checks for a target ("h13", ...). NULL on failure with the message in error. */
+/* Reads, attaches weights, checks for a target ("h13", ...; an unknown name means h13, as the device takes its own
+ * architecture). NULL on failure with the message in error. */
 mil_program *mil_read(const char *path, const char *target, char *error, size_t error_size);
 /* The same from memory (tests, fuzzing). model_dir stands for "@model_path". */
 mil_program *mil_read_text(const char *text, size_t length, const char *model_dir, const char *target, char *error,
