@@ -1,11 +1,10 @@
 /**
- * Builds the two shared libraries from the C sources and keeps them in the cache:
+ * Builds the shared libraries from the C sources and keeps them in the cache:
  *
  * ```
- * <cache base>/lib/<sources>-<compiler>/libaneforge.so
- *                                      libaneforge_host.so
- *                                      manifest.json        sizes and SHA-256 of the two, written last
- * <cache base>/lib/.build-<pid>-<random>/                   a build under way; removed when it is a day old
+ * <cache base>/lib/<library>-<sources>-<compiler>/lib<library>.so
+ *                                                 manifest.json    size and SHA-256, written last
+ * <cache base>/lib/.build-<pid>-<random>/         a build under way; removed when it is a day old
  * ```
  *
  * `<sources>` is a hash of sources, headers, flags, ABI version and platform, `<compiler>` one of the compiler. A
@@ -23,6 +22,7 @@ import { exists, makeObjects, sha256 } from "./objects.ts";
 import {
   ABI_VERSION,
   fileFlags,
+  HEADERS,
   HOST_PLATFORM,
   libraryFile,
   type LibraryName,
@@ -33,7 +33,7 @@ import {
   SOURCES,
 } from "./sources.ts";
 
-/** Options of {@linkcode buildLibraries}. */
+/** Options of {@linkcode buildLibrary}. */
 export interface BuildOptions {
   /** Base of the cache. Default: {@linkcode cacheBase}. */
   readonly base?: string;
@@ -47,43 +47,40 @@ export interface BuildOptions {
   readonly strict?: boolean;
 }
 
-const LIBRARIES = Object.keys(SOURCES) as LibraryName[];
 const OPTIMISE = "-O3";
 const LEFTOVER_AGE_MS = 24 * 60 * 60 * 1000;
 
+/** The sources of one library. */
 interface Sources {
+  readonly library: LibraryName;
   readonly files: ReadonlyMap<string, Uint8Array<ArrayBuffer>>;
   readonly hash: string;
 }
 
-interface ManifestFile {
+interface Manifest {
   readonly bytes: number;
   readonly sha256: string;
 }
 
 /** Reads every source once: what is hashed is what is compiled. */
-function loadSources(): Sources {
+function loadSources(library: LibraryName): Sources {
   const files = new Map<string, Uint8Array<ArrayBuffer>>();
-  const parts: (string | Uint8Array)[] = [`abi ${ABI_VERSION} ${HOST_PLATFORM.os} ${HOST_PLATFORM.arch} ${OPTIMISE}\0`];
-  for (const path of sourcePaths()) {
+  const link = linkFlags(library).join(" ");
+  const parts: (string | Uint8Array)[] = [`abi ${ABI_VERSION} ${HOST_PLATFORM.os} ${HOST_PLATFORM.arch} ${link}\0`];
+  for (const path of sourcePaths(library)) {
     const bytes = readSource(path);
     files.set(path, bytes);
-    parts.push(`${path} ${bytes.length} ${fileFlags(path).join(" ")}\0`, bytes);
+    parts.push(`${path} ${bytes.length} ${OPTIMISE} ${fileFlags(path).join(" ")}\0`, bytes);
   }
-  for (const library of LIBRARIES) parts.push(linkFlags(library).join(" ") + "\0");
-  return { files, hash: sha256(...parts).slice(0, 24) };
+  return { library, files, hash: sha256(...parts).slice(0, 24) };
 }
 
-/** True when the directory holds both libraries exactly as they were written. */
-function isComplete(dir: string): boolean {
+/** True when the directory holds the library exactly as it was written. */
+function isComplete(dir: string, library: LibraryName): boolean {
   try {
-    const manifest = JSON.parse(Deno.readTextFileSync(`${dir}/manifest.json`)) as Record<string, ManifestFile>;
-    return LIBRARIES.every((library) => {
-      const expected = manifest[libraryFile(library)];
-      const path = `${dir}/${libraryFile(library)}`;
-      if (!expected || Deno.statSync(path).size !== expected.bytes) return false;
-      return sha256(Deno.readFileSync(path)) === expected.sha256;
-    });
+    const manifest = JSON.parse(Deno.readTextFileSync(`${dir}/manifest.json`)) as Manifest;
+    const bytes = Deno.readFileSync(`${dir}/${libraryFile(library)}`);
+    return bytes.length === manifest.bytes && sha256(bytes) === manifest.sha256;
   } catch {
     return false;
   }
@@ -97,16 +94,16 @@ function directoriesIn(dir: string): string[] {
   }
 }
 
+function directoryName({ library, hash }: Sources, compiler: Compiler): string {
+  return `${library}-${hash}-${sha256([compiler.identity, ...compiler.args].join("\0")).slice(0, 12)}`;
+}
+
 /** A complete build of these sources: by this compiler if there is one, else by any. */
 function findBuilt(libDir: string, sources: Sources, compiler: Compiler | undefined): string | undefined {
   const names = compiler
     ? [directoryName(sources, compiler)]
-    : directoriesIn(libDir).filter((name) => name.startsWith(`${sources.hash}-`)).sort();
-  return names.map((name) => `${libDir}/${name}`).find(isComplete);
-}
-
-function directoryName(sources: Sources, compiler: Compiler): string {
-  return `${sources.hash}-${sha256([compiler.identity, ...compiler.args].join("\0")).slice(0, 12)}`;
+    : directoriesIn(libDir).filter((name) => name.startsWith(`${sources.library}-${sources.hash}-`)).sort();
+  return names.map((name) => `${libDir}/${name}`).find((dir) => isComplete(dir, sources.library));
 }
 
 function removeQuietly(path: string): void {
@@ -144,45 +141,40 @@ function makeBuildDirectory(libDir: string): string {
   return temp;
 }
 
-function writeSources(sources: Sources, temp: string): void {
+/** Compiles every C file; objects of unchanged files are taken from `options.objects` when it is given. */
+function compileAll(sources: Sources, compiler: Compiler, temp: string, options: BuildOptions): string[] {
   for (const dir of new Set(Object.values(SOURCE_DIRS))) Deno.mkdirSync(`${temp}/${dir}`, { recursive: true });
   for (const [path, bytes] of sources.files) Deno.writeFileSync(`${temp}/${path}`, bytes);
+  const objects = options.objects ?? temp;
+  Deno.mkdirSync(objects, { recursive: true });
+  const cFiles = SOURCES[sources.library].map((file) => {
+    const path = `${SOURCE_DIRS[sources.library]}/${file}`;
+    return { path, bytes: sources.files.get(path)!, flags: [OPTIMISE, ...fileFlags(path)] };
+  });
+  const headers = HEADERS.map((path) => sources.files.get(path)!);
+  return [...makeObjects(compiler, cFiles, headers, objects, { cwd: temp, strict: options.strict }).values()];
 }
 
-/** Compiles every C file; objects of unchanged files are taken from `options.objects` when it is given. */
-function compileAll(sources: Sources, compiler: Compiler, temp: string, options: BuildOptions): Map<string, string> {
-  const dir = options.objects ?? temp;
-  Deno.mkdirSync(dir, { recursive: true });
-  const files = [...sources.files];
-  const cFiles = files.filter(([path]) => path.endsWith(".c"))
-    .map(([path, bytes]) => ({ path, bytes, flags: [OPTIMISE, ...fileFlags(path)] }));
-  const headers = files.filter(([path]) => !path.endsWith(".c")).map(([, bytes]) => bytes);
-  return makeObjects(compiler, cFiles, headers, dir, { cwd: temp, strict: options.strict });
-}
-
-function writeLibraries(objects: Map<string, string>, compiler: Compiler, temp: string): string {
+/** Links into `<temp>/out` and adds the manifest. */
+function writeLibrary(library: LibraryName, objects: readonly string[], compiler: Compiler, temp: string): string {
   const out = `${temp}/out`;
+  const path = `${out}/${libraryFile(library)}`;
   Deno.mkdirSync(out);
-  const manifest: Record<string, ManifestFile> = {};
-  for (const library of LIBRARIES) {
-    const file = libraryFile(library);
-    const own = SOURCES[library].map((name) => objects.get(`${SOURCE_DIRS[library]}/${name}`)!);
-    link(compiler, own, `${out}/${file}`, linkFlags(library));
-    const bytes = Deno.readFileSync(`${out}/${file}`);
-    manifest[file] = { bytes: bytes.length, sha256: sha256(bytes) };
-  }
-  Deno.writeTextFileSync(`${out}/manifest.json`, JSON.stringify(manifest, null, 1));
+  link(compiler, objects, path, linkFlags(library));
+  const bytes = Deno.readFileSync(path);
+  const manifest: Manifest = { bytes: bytes.length, sha256: sha256(bytes) };
+  Deno.writeTextFileSync(`${out}/manifest.json`, JSON.stringify(manifest));
   return out;
 }
 
 /** Moves a finished build to its place; a broken directory that is in the way is moved aside and removed. */
-function publish(out: string, target: string, temp: string): void {
+function publish(out: string, target: string, library: LibraryName, temp: string): void {
   for (let attempt = 0; attempt < 5; attempt++) {
     try {
       Deno.renameSync(out, target);
       return;
     } catch (cause) {
-      if (isComplete(target)) return; // another process was faster
+      if (isComplete(target, library)) return; // another process was faster
       if (!exists(target)) throw new DeviceError(`cannot move the built library to ${target}`, { cause });
       try {
         Deno.renameSync(target, `${temp}/broken-${attempt}`);
@@ -195,21 +187,24 @@ function publish(out: string, target: string, temp: string): void {
 }
 
 /**
- * Returns the directory with both libraries, building them when the cache has none for these sources.
+ * Returns the path of a library, building it when the cache has none for these sources.
  *
+ * @param library Which one.
  * @param options Where to build and whom to tell.
- * @returns Directory of `libaneforge` and `libaneforge_host`.
+ * @returns Path of the shared library.
  * @throws {DeviceError} No compiler, a compile error, an unwritable cache, or building is forbidden by
  * `ANEFORGE_NO_AUTOBUILD`.
  */
-export function buildLibraries(options: BuildOptions = {}): string {
+export function buildLibrary(library: LibraryName, options: BuildOptions = {}): string {
   const libDir = `${options.base ?? cacheBase()}/lib`;
-  const sources = loadSources();
+  const sources = loadSources(library);
   const built = findBuilt(libDir, sources, lookupCompiler());
-  if (built) return built;
+  if (built) return `${built}/${libraryFile(library)}`;
   if (!options.asked && envText("ANEFORGE_NO_AUTOBUILD")) {
     throw new DeviceError(
-      `no built device library in ${libDir} and ANEFORGE_NO_AUTOBUILD is set: run \`deno task build\`, or set ` +
+      `no built ${
+        libraryFile(library)
+      } in ${libDir} and ANEFORGE_NO_AUTOBUILD is set: run \`deno task build\`, or set ` +
         "ANEFORGE_SHIM to a directory with built libraries",
     );
   }
@@ -217,17 +212,28 @@ export function buildLibraries(options: BuildOptions = {}): string {
   const temp = makeBuildDirectory(libDir);
   const target = `${libDir}/${directoryName(sources, compiler)}`;
   try {
-    (options.log ?? console.error)("aneforge: building the device library (first use) …");
+    (options.log ?? console.error)(`aneforge: building the device library ${libraryFile(library)} (first use) …`);
     removeLeftovers(libDir);
-    writeSources(sources, temp);
-    publish(writeLibraries(compileAll(sources, compiler, temp, options), compiler, temp), target, temp);
-    return target;
+    const out = writeLibrary(library, compileAll(sources, compiler, temp, options), compiler, temp);
+    publish(out, target, library, temp);
+    return `${target}/${libraryFile(library)}`;
   } finally {
     removeQuietly(temp);
   }
 }
 
-if (import.meta.main) {
+/** `deno task build [--strict] [--out=DIR]`: both libraries; DIR receives copies, for ANEFORGE_SHIM elsewhere. */
+function main(args: readonly string[]): void {
   const objects = fileURLToPath(new URL("../.build/obj", import.meta.url));
-  console.log(buildLibraries({ objects, asked: true, strict: Deno.args.includes("--strict"), log: () => {} }));
+  const out = args.find((arg) => arg.startsWith("--out="))?.slice("--out=".length);
+  for (const library of Object.keys(SOURCES) as LibraryName[]) {
+    const path = buildLibrary(library, { objects, asked: true, strict: args.includes("--strict"), log: () => {} });
+    console.log(path);
+    if (!out) continue;
+    Deno.mkdirSync(out, { recursive: true });
+    Deno.copyFileSync(path, `${out}/.${libraryFile(library)}.part`);
+    Deno.renameSync(`${out}/.${libraryFile(library)}.part`, `${out}/${libraryFile(library)}`);
+  }
 }
+
+if (import.meta.main) main(Deno.args);

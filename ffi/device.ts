@@ -113,16 +113,14 @@ function wayOut(name: DeviceName): string {
 function open(): OpenDevice {
   const { name, reason } = selectDevice(envChoice("ANEFORGE_DEVICE"));
   const settings = name === "host" ? hostSettings() : aneSettings();
-  const library = openLibrary(findLibraries());
-  const hostPath = name === "host" ? cString(library.host) : null;
-  const handle = library.symbols.af_device_open(cString(name), hostPath);
+  const library = openLibrary(findLibraries(name === "host"));
+  const handle = library.symbols.af_device_open(cString(name), library.host ? cString(library.host) : null);
   if (handle === null) {
     const text = fromCString(library.symbols.af_last_error());
     throw new DeviceError(`cannot open the ${name} device (${reason}): ${text}; ${wayOut(name)}`);
   }
   const provider = parseInfo(fromCString(library.symbols.af_device_info(handle)));
-  const path = name === "host" ? library.host : library.shim;
-  return { info: { name, reason, library: path, provider, ...settings }, library, handle };
+  return { info: { name, reason, library: library.host ?? library.shim, provider, ...settings }, library, handle };
 }
 
 let current: OpenDevice | undefined;

@@ -6,7 +6,7 @@
 
 import { envText, expandHome } from "../src/env.ts";
 import { DeviceError } from "../src/errors.ts";
-import { buildLibraries } from "./build.ts";
+import { buildLibrary } from "./build.ts";
 import { ABI_VERSION, libraryFile } from "./sources.ts";
 import { SYMBOLS, type Symbols } from "./symbols.ts";
 
@@ -14,8 +14,8 @@ import { SYMBOLS, type Symbols } from "./symbols.ts";
 export interface LibraryPaths {
   /** Path of libaneforge. */
   readonly shim: string;
-  /** Path of libaneforge_host; only the host device opens it. */
-  readonly host: string;
+  /** Path of libaneforge_host, when it was asked for. */
+  readonly host?: string;
   /** Why these: the variable that named them, or the cache. */
   readonly from: string;
 }
@@ -62,26 +62,23 @@ function mustExist(path: string, variable: string): string {
 /**
  * Where the libraries are: `ANEFORGE_DYLIB`, `ANEFORGE_SHIM`, else the cache, built on first use.
  *
- * @returns Both paths.
+ * @param withHost Whether libaneforge_host is needed.
+ * @returns The paths.
  * @throws {DeviceError} A variable names a file that is not there, or the build failed.
  */
-export function findLibraries(): LibraryPaths {
+export function findLibraries(withHost: boolean): LibraryPaths {
   const file = envText("ANEFORGE_DYLIB");
-  if (file) {
-    const shim = mustExist(expandHome(file), "ANEFORGE_DYLIB");
-    const slash = shim.lastIndexOf("/");
-    const host = slash < 0 ? libraryFile("aneforge_host") : `${shim.slice(0, slash)}/${libraryFile("aneforge_host")}`;
-    return { shim, host, from: "ANEFORGE_DYLIB" };
+  const dir = envText("ANEFORGE_SHIM");
+  if (!file && !dir) {
+    const shim = buildLibrary("aneforge");
+    return { shim, ...(withHost ? { host: buildLibrary("aneforge_host") } : {}), from: "built from the sources" };
   }
-  const own = envText("ANEFORGE_SHIM");
-  const dir = own ? expandHome(own).replace(/\/+$/, "") : buildLibraries();
-  const shim = `${dir}/${libraryFile("aneforge")}`;
-  if (own) mustExist(shim, "ANEFORGE_SHIM");
-  return {
-    shim,
-    host: `${dir}/${libraryFile("aneforge_host")}`,
-    from: own ? "ANEFORGE_SHIM" : "built from the sources",
-  };
+  const from = file ? "ANEFORGE_DYLIB" : "ANEFORGE_SHIM";
+  const own = expandHome(file || `${dir!.replace(/\/+$/, "")}/${libraryFile("aneforge")}`);
+  const shim = mustExist(own.includes("/") ? own : `./${own}`, from);
+  if (!withHost) return { shim, from };
+  const host = mustExist(shim.slice(0, shim.lastIndexOf("/") + 1) + libraryFile("aneforge_host"), from);
+  return { shim, host, from };
 }
 
 /**
@@ -92,15 +89,14 @@ export function findLibraries(): LibraryPaths {
  * @throws {DeviceError} It cannot be opened, lacks a function, or speaks another ABI.
  */
 export function openLibrary(paths: LibraryPaths): Library {
-  const absolute = paths.shim.includes("/") ? paths.shim : `./${paths.shim}`;
   let opened: Deno.DynamicLibrary<typeof SYMBOLS>;
   try {
-    opened = Deno.dlopen(absolute, SYMBOLS);
+    opened = Deno.dlopen(paths.shim, SYMBOLS);
   } catch (cause) {
     const way = cause instanceof Deno.errors.NotCapable
       ? "run with --allow-ffi"
       : `it is damaged or of another version (${paths.from}): rebuild it with \`deno task build\``;
-    throw new DeviceError(`cannot open ${absolute}: ${cause instanceof Error ? cause.message : cause}; ${way}`, {
+    throw new DeviceError(`cannot open ${paths.shim}: ${cause instanceof Error ? cause.message : cause}; ${way}`, {
       cause,
     });
   }
@@ -108,7 +104,7 @@ export function openLibrary(paths: LibraryPaths): Library {
   if (found !== ABI_VERSION) {
     opened.close();
     throw new DeviceError(
-      `${absolute} speaks ABI ${found}, this module ABI ${ABI_VERSION} (${paths.from}): rebuild it with \`deno task build\``,
+      `${paths.shim} speaks ABI ${found}, this module ABI ${ABI_VERSION} (${paths.from}): rebuild it with \`deno task build\``,
     );
   }
   return { ...paths, symbols: opened.symbols };

@@ -138,10 +138,14 @@ export function linkFlags(library: LibraryName, platform: Platform = HOST_PLATFO
   return library === "aneforge" ? [...flags, "-ldl"] : [...flags, "-lm"];
 }
 
-/** Repository paths of all C files and headers, the order of the build's hash. */
-export function sourcePaths(): string[] {
-  const names = Object.keys(SOURCES) as LibraryName[];
-  return [...names.flatMap((lib) => SOURCES[lib].map((file) => `${SOURCE_DIRS[lib]}/${file}`)), ...HEADERS];
+/**
+ * What goes into a library.
+ *
+ * @param library Library.
+ * @returns Its C files and all headers, relative to the repository, in the order of the build's hash.
+ */
+export function sourcePaths(library: LibraryName): string[] {
+  return [...SOURCES[library].map((file) => `${SOURCE_DIRS[library]}/${file}`), ...HEADERS];
 }
 
 /**
