@@ -1,0 +1,179 @@
+/**
+ * Convolutions. Layouts: x `[N, C, H, W]`, pad `[top, bottom, left, right]`.
+ *
+ * @module
+ */
+
+import { ArgumentError, ShapeError, UnsupportedOpError } from "../errors.ts";
+import { convKernelWidth, MAX_CONV_KERNEL_WIDTH } from "../graph/limits.ts";
+import type { NDArray } from "../graph/ndarray.ts";
+import { defineOp, type Node, type OpDef } from "../graph/op.ts";
+import { checkInteger, checkRank, type Shape, show, sizeOf } from "../graph/shape.ts";
+import type { Lowering } from "../mil/text.ts";
+import { padZeros } from "./gradients.ts";
+
+/** Attributes of both convolutions. */
+export interface ConvAttrs {
+  weight: NDArray;
+  bias: NDArray | null;
+  stride: number;
+  pad: readonly [top: number, bottom: number, left: number, right: number];
+  dilation: number;
+  groups: number;
+}
+
+const ATTRS = {
+  bias: "[Cout], or null",
+  stride: "step in both directions",
+  pad: "zeros around x: top, bottom, left, right (conv_transpose: rows and columns cut off the result)",
+  dilation: "distance between kernel taps in both directions",
+  groups: "number of channel groups",
+} as const;
+
+/** Extent a kernel covers: d (k - 1) + 1. */
+const reach = (kernel: number, dilation: number): number => dilation * (kernel - 1) + 1;
+
+function checkCommon(op: string, x: Shape, { weight, bias, stride, pad, dilation, groups }: ConvAttrs): void {
+  checkRank(op, "x", x, 4, "[N, C, H, W]");
+  checkRank(op, "weight", weight.shape, 4, op === "conv" ? "[Cout, Cin/groups, kH, kW]" : "[Cin, Cout/groups, kH, kW]");
+  if (weight.size === 0) throw new ShapeError(`${op}: weight has shape ${show(weight.shape)}, which is empty`);
+  checkInteger(op, "stride", stride, 1);
+  checkInteger(op, "dilation", dilation, 1);
+  checkInteger(op, "groups", groups, 1);
+  if (pad.length !== 4) {
+    throw new ArgumentError(`${op}: pad ${show(pad)} must be a number or [top, bottom, left, right]`);
+  }
+  pad.forEach((count, i) => checkInteger(op, `pad[${i}]`, count, 0));
+  const width = weight.shape[3]!;
+  if (width > MAX_CONV_KERNEL_WIDTH) {
+    throw new UnsupportedOpError(
+      `${op}: weight ${show(weight.shape)} has kernel width ${width}; the device takes at most ` +
+        `${MAX_CONV_KERNEL_WIDTH}. Transpose the image if the kernel is narrow the other way, or rearrange with spaceToDepth`,
+    );
+  }
+  const outputs = op === "conv" ? weight.shape[0]! : weight.shape[1]! * groups;
+  if (bias !== null && (bias.rank !== 1 || bias.size !== outputs)) {
+    throw new ShapeError(
+      `${op}: bias has shape ${show(bias.shape)}; the weight gives ${outputs} channels, so expected [${outputs}]`,
+    );
+  }
+}
+
+function checkChannels(op: string, x: Shape, weight: Shape, groups: number, takes: number, splits: number): void {
+  if (x[1] !== takes) {
+    throw new ShapeError(
+      `${op}: x ${show(x)} has ${x[1]} channels; weight ${show(weight)} with ${groups} group(s) takes ${takes}`,
+    );
+  }
+  if (splits % groups !== 0) {
+    throw new ShapeError(
+      `${op}: ${groups} groups do not divide the ${splits} channels of axis 0 of weight ${show(weight)}`,
+    );
+  }
+}
+
+/** Writes weight, constants, the convolution, and the bias as an addition behind it. */
+function lower(node: Node<ConvAttrs>, out: Lowering, op: "conv" | "conv_transpose"): void {
+  const { weight, bias, stride, pad, dilation, groups } = node.attrs;
+  const w = out.weight("w", weight, weight.shape, op === "conv" ? ["int8", "int4", "sparse", "blockwise"] : []);
+  const padType = out.string("pt", "custom");
+  const strides = out.list("st", [stride, stride]);
+  const padding = out.list("pd", pad);
+  const dilations = out.list("dl", [dilation, dilation]);
+  const count = out.i32("g", groups);
+  out.result(op, { dilations, groups: count, pad: padding, pad_type: padType, strides, weight: w, x: out.source(0) });
+  if (bias === null) return;
+  const b = out.weight("bw", bias, [1, bias.size, 1, 1]);
+  out.rename(out.helper("b", "add", { x: out.name, y: b }));
+}
+
+/** A family may take narrower kernels than the graph does. */
+function refuses({ attrs: { weight } }: Node<ConvAttrs>, family: number): string | undefined {
+  const cap = convKernelWidth(family);
+  const width = weight.shape[3]!;
+  if (width <= cap) return undefined;
+  return `weight ${show(weight.shape)} has kernel width ${width}; capability family ${family} takes at most ${cap}`;
+}
+
+const weights = ({ attrs: { weight, bias } }: Node<ConvAttrs>): NDArray[] => bias === null ? [weight] : [weight, bias];
+
+/** Convolutions. */
+export const CONV_OPS: readonly OpDef[] = [
+  defineOp<ConvAttrs>({
+    name: "conv",
+    category: "convolution",
+    summary: "2-D cross-correlation with a baked weight",
+    attrs: { weight: "[Cout, Cin/groups, kH, kW]", ...ATTRS },
+    infer([x], attrs) {
+      const { shape } = x!;
+      checkCommon("conv", shape, attrs);
+      const { weight, stride, pad: [top, bottom, left, right], dilation, groups } = attrs;
+      const [outputs, inputs, kernelH, kernelW] = weight.shape as [number, number, number, number];
+      checkChannels("conv", shape, weight.shape, groups, inputs * groups, outputs);
+      const padded = [shape[2]! + top + bottom, shape[3]! + left + right];
+      const window = [reach(kernelH, dilation), reach(kernelW, dilation)];
+      if (window[0]! > padded[0]! || window[1]! > padded[1]!) {
+        throw new ShapeError(
+          `conv: the kernel covers ${show(window)} (weight ${
+            show(weight.shape)
+          }, dilation ${dilation}), more than the ` +
+            `padded image ${show(padded)} of x ${show(shape)}`,
+        );
+      }
+      const spatial = padded.map((extent, i) => Math.floor((extent - window[i]!) / stride) + 1);
+      return { shape: [shape[0]!, outputs, ...spatial] };
+    },
+    lower: (node, out) => lower(node, out, "conv"),
+    // conv_transpose with the same weight. Rows and columns behind the last window have gradient 0; with a stride there
+    // may be some, in the bottom or right padding (then less is cut off) or in x itself (then zeros are appended).
+    gradient(context) {
+      const { inputs: [x], g, node } = context;
+      const { weight, stride, pad, dilation, groups } = node.attrs;
+      const cut = [...pad];
+      const missing = [0, 0, 0, 0];
+      for (const [axis, end] of [[2, 1], [3, 3]] as const) {
+        const padded = x!.shape[axis]! + pad[end - 1]! + pad[end]!;
+        const unused = (padded - reach(weight.shape[axis]!, dilation)) % stride;
+        cut[end] = Math.max(pad[end]! - unused, 0);
+        missing[axis] = Math.max(unused - pad[end]!, 0);
+      }
+      const attrs = { weight, bias: null, stride, pad: cut, dilation, groups };
+      const spread = context.apply("conv_transpose", [g], attrs);
+      return [padZeros(context, spread, [0, 0, 0, 0], missing)];
+    },
+    refuses,
+    flops: ({ shape, attrs: { weight } }) => 2 * sizeOf(shape) * sizeOf(weight.shape.slice(1)),
+    weights,
+  }),
+  defineOp<ConvAttrs>({
+    name: "conv_transpose",
+    category: "convolution",
+    summary: "2-D transposed convolution with a baked weight",
+    attrs: { weight: "[Cin, Cout/groups, kH, kW]", ...ATTRS },
+    infer([x], attrs) {
+      const { shape } = x!;
+      checkCommon("conv_transpose", shape, attrs);
+      const { weight, stride, pad: [top, bottom, left, right], dilation, groups } = attrs;
+      const [inputs, outputs, kernelH, kernelW] = weight.shape as [number, number, number, number];
+      checkChannels("conv_transpose", shape, weight.shape, groups, inputs, inputs);
+      const full = [
+        (shape[2]! - 1) * stride + reach(kernelH, dilation),
+        (shape[3]! - 1) * stride + reach(kernelW, dilation),
+      ];
+      const spatial = [full[0]! - top - bottom, full[1]! - left - right];
+      if (spatial.some((extent) => extent < 1)) {
+        throw new ShapeError(
+          `conv_transpose: pad ${show([top, bottom, left, right])} cuts away the whole result ${show(full)} of x ${
+            show(shape)
+          }`,
+        );
+      }
+      return { shape: [shape[0]!, outputs * groups, ...spatial] };
+    },
+    lower: (node, out) => lower(node, out, "conv_transpose"),
+    gradient: ({ g, node: { attrs: { bias: _, ...rest } }, apply }) => [apply("conv", [g], { ...rest, bias: null })],
+    refuses,
+    flops: ({ inputs: [x], attrs: { weight } }) => 2 * sizeOf(x!.shape) * sizeOf(weight.shape.slice(1)),
+    weights,
+  }),
+];
