@@ -1,0 +1,29 @@
+/* block_runtime.h - the part of Apple's blocks runtime that completion blocks need (exported: _Block_copy, _Block_release,
+ * the three block classes). */
+#ifndef ANEFORGE_HOST_BLOCK_RUNTIME_H
+#define ANEFORGE_HOST_BLOCK_RUNTIME_H
+
+#include <stddef.h>
+
+#include "strict.h"
+
+#define BLOCK_API __attribute__((visibility("default")))
+
+/* Classes; a block's isa is the address of one of them. */
+extern BLOCK_API void *_NSConcreteStackBlock[32];
+extern BLOCK_API void *_NSConcreteGlobalBlock[32];
+extern BLOCK_API void *_NSConcreteMallocBlock[32];
+
+BLOCK_API void *_Block_copy(const void *block);
+BLOCK_API void _Block_release(const void *block);
+
+/* Checks that this is a heap or global block of type e5rt_error_code_t (^)(void) and retains it. 0 = retained. */
+e5rt_error_code_t block_retain_completion(void *block, const char *call);
+void block_drop(void *block); /* gives that reference back */
+/* Calls a retained completion block, then gives the reference back. */
+e5rt_error_code_t block_complete(void *block);
+
+/* Number of live heap blocks; appends to a list of live handles. */
+unsigned blocks_live_text(char *text, size_t size);
+
+#endif
