@@ -161,7 +161,7 @@ export function compile(out: Tensor, options: CompileOptions = {}): Model {
   checkGraph("compile", [out]);
   const family = resolveFamily("compile", options.target);
   // An input by itself would be an empty body, which the device's compiler does not survive.
-  const root = out.op === "input" ? out.mul(1) : out;
+  const root = out.op !== "input" ? out : out.dtype === "fp16" ? out.muls(1) : out.cast();
   return new Model(load(emitMil([root], { family }), options.buildDir));
 }
 

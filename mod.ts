@@ -1,0 +1,56 @@
+/**
+ * Programs the Apple Neural Engine directly: a lazy tensor graph becomes one fused program, which runs on the Neural
+ * Engine of an Apple-silicon Mac, and elsewhere on a host device that computes the same numbers on the CPU.
+ *
+ * @example
+ * ```ts
+ * import * as af from "./mod.ts";
+ *
+ * const x = af.input([1, 4]);
+ * using net = af.compile(x.relu());
+ * console.log(net.run([[-1, 0, 1, 2]]).toNested()); // [[0, 0, 1, 2]]
+ * ```
+ *
+ * @module
+ */
+
+export * from "./src/errors.ts";
+export {
+  type AvgPoolOptions,
+  type Axes,
+  constant,
+  type Dtype,
+  input,
+  type InputOptions,
+  type Operand,
+  parameter,
+  type ParameterOptions,
+  type PoolOptions,
+  type PortDtype,
+  type ReduceOptions,
+  type Shape,
+  Tensor,
+} from "./src/graph/tensor.ts";
+export type { SliceRange } from "./src/graph/slice.ts";
+export * from "./src/graph/functions.ts";
+export { array, NDArray, type NestedArray, type TensorData, type TypedArray } from "./src/graph/ndarray.ts";
+export { onWarning, silence, WARNING_KINDS, type WarningHandler, type WarningKind } from "./src/warnings.ts";
+export { compile, compileMulti, type CompileOptions } from "./src/compile/compile.ts";
+export { resetCompileBreaker } from "./src/compile/backoff.ts";
+export type { LoadedProgram, PortInfo, PortKey, Runner } from "./src/compile/runner.ts";
+export { Model } from "./src/compile/model.ts";
+export { MultiModel, type Outputs } from "./src/compile/multi_model.ts";
+export { device, type DeviceInfo, type DeviceName } from "./ffi/device.ts";
+export {
+  liveProgramCount,
+  MAX_PROGRAMS,
+  type PortArray,
+  type PortSpec,
+  Program,
+  type ProgramOptions,
+} from "./ffi/program.ts";
+export * from "./src/autograd/backward.ts";
+export * from "./src/autograd/losses.ts";
+export { Adam, type AdamOptions, HostOptimizer, type OptimizerOptions, SGD } from "./src/autograd/optimizers.ts";
+export { type Batch, type Objective, type Rows, Trainer, type TrainerOptions } from "./src/autograd/trainer.ts";
+export { Random } from "./src/random.ts";
