@@ -87,7 +87,8 @@ export function hexFloat(value: number): string {
   if (rounded === 0) return `${sign}0x0.0p+0`;
   if (!Number.isFinite(rounded)) return `${sign}inf`;
   double[0] = rounded;
-  const [low, high] = doubleWords as unknown as [number, number];
+  const low = doubleWords[0]!;
+  const high = doubleWords[1]!;
   const digits = (high & 0xfffff).toString(16).padStart(5, "0") + low.toString(16).padStart(8, "0");
   const exponent = ((high >>> 20) & 0x7ff) - 1023;
   return `${sign}0x1.${digits}p${exponent < 0 ? "" : "+"}${exponent}`;

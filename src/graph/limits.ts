@@ -10,9 +10,6 @@ export const MAX_RANK = 5;
 /** Largest extent of one axis on any family; most families stop earlier. */
 export const MAX_EXTENT = 65536;
 
-/** Family that is assumed when none is given: M1. */
-export const FLOOR_FAMILY = 2;
-
 /** `[first family, limit]`, ascending: the limit holds from that family on. */
 type Steps = readonly (readonly [family: number, limit: number])[];
 

@@ -4,7 +4,8 @@
  * @module
  */
 
-import { ArgumentError, DtypeError, ShapeError } from "../errors.ts";
+import { DtypeError, ShapeError } from "../errors.ts";
+import { describe } from "./check.ts";
 import { float32ForHalf } from "./fp16.ts";
 import { type Shape, show, sizeOf } from "./shape.ts";
 
@@ -250,7 +251,7 @@ function fromTypedArray(data: ArrayBufferView): Float32Array {
   if (data instanceof BigInt64Array || data instanceof BigUint64Array || data instanceof DataView) {
     throw new DtypeError(`array: data is ${describe(data)}; expected floating-point or 8 to 32 bit integer elements`);
   }
-  return Float32Array.from(data as TypedArray);
+  return new Float32Array(data as TypedArray);
 }
 
 function nestedShape(data: NestedArray): number[] {
@@ -282,24 +283,4 @@ function fill(data: NestedArray, shape: Shape, values: Float32Array): void {
       `array: nested lists are ragged: their first elements give shape ${show(shape)}, axis ${axis} differs`,
     );
   walk(data, 0);
-}
-
-function describe(value: unknown): string {
-  if (value === null || value === undefined) return String(value);
-  if (typeof value === "object") return `a ${value.constructor?.name ?? "object"}`;
-  return `a ${typeof value}`;
-}
-
-/**
- * Checks a scalar argument.
- *
- * @param op Operation named in the message.
- * @param label What the number is.
- * @param value The number; infinities are allowed.
- * @returns `value`.
- * @throws {ArgumentError} when it is not a number or is NaN.
- */
-export function checkNumber(op: string, label: string, value: unknown): number {
-  if (typeof value === "number" && !Number.isNaN(value)) return value;
-  throw new ArgumentError(`${op}: ${label} is ${Number.isNaN(value) ? "NaN" : describe(value)}; expected a number`);
 }

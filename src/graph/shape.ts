@@ -4,7 +4,7 @@
  * @module
  */
 
-import { ArgumentError, ShapeError } from "../errors.ts";
+import { ShapeError } from "../errors.ts";
 import { MAX_EXTENT, MAX_RANK } from "./limits.ts";
 
 /** Extents of a tensor, outermost first. Rank 0 is `[]`. */
@@ -94,15 +94,16 @@ export function broadcastShapes(op: string, a: Shape, b: Shape): Shape {
  *
  * @param op Operation named in the message.
  * @param axis The axis as given.
- * @param shape The shape it indexes.
+ * @param shape The shape it indexes, or only its rank when the shape is that of the result.
  * @returns The axis counted from the front.
  * @throws {ShapeError} when the axis does not exist.
  */
-export function normalizeAxis(op: string, axis: number, shape: Shape): number {
-  const rank = shape.length;
+export function normalizeAxis(op: string, axis: number, shape: Shape | number): number {
+  const rank = typeof shape === "number" ? shape : shape.length;
   if (!Number.isInteger(axis) || axis < -rank || axis >= rank) {
+    const where = typeof shape === "number" ? `a result of rank ${rank}` : `shape ${show(shape)}`;
     const range = rank === 0 ? "a scalar has no axes" : `expected an integer from ${-rank} to ${rank - 1}`;
-    throw new ShapeError(`${op}: axis ${axis} is out of range for shape ${show(shape)}; ${range}`);
+    throw new ShapeError(`${op}: axis ${axis} is out of range for ${where}; ${range}`);
   }
   return axis < 0 ? axis + rank : axis;
 }
@@ -112,31 +113,16 @@ export function normalizeAxis(op: string, axis: number, shape: Shape): number {
  *
  * @param op Operation named in the message.
  * @param axes Axes as given.
- * @param shape The shape they index.
+ * @param shape The shape they index, or only its rank when the shape is that of the result.
  * @returns The axes counted from the front.
  * @throws {ShapeError} when an axis does not exist or appears twice.
  */
-export function normalizeAxes(op: string, axes: readonly number[], shape: Shape): number[] {
+export function normalizeAxes(op: string, axes: readonly number[], shape: Shape | number): number[] {
   const result = axes.map((axis) => normalizeAxis(op, axis, shape));
   if (new Set(result).size !== result.length) {
-    throw new ShapeError(`${op}: axes ${show(axes)} name an axis of shape ${show(shape)} twice`);
+    throw new ShapeError(`${op}: axes ${show(axes)} name an axis twice`);
   }
   return result;
-}
-
-/**
- * Checks that a number is an integer of at least `least`.
- *
- * @param op Operation named in the message.
- * @param label What the number is.
- * @param value The number.
- * @param least Smallest value accepted.
- * @returns `value`.
- * @throws {ArgumentError} otherwise.
- */
-export function checkInteger(op: string, label: string, value: number, least: number): number {
-  if (Number.isInteger(value) && value >= least) return value;
-  throw new ArgumentError(`${op}: ${label} is ${value}; expected an integer of at least ${least}`);
 }
 
 /**

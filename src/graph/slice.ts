@@ -5,7 +5,7 @@
  */
 
 import { ShapeError } from "../errors.ts";
-import { normalizeAxis, type Shape, show } from "./shape.ts";
+import { type Shape, show } from "./shape.ts";
 
 /** All of an axis, one index, or from a first index to before a second; negative numbers count from the end. */
 export type SliceRange = null | number | readonly [begin: number | null, end?: number | null];
@@ -26,7 +26,7 @@ export function sliceWindow(shape: Shape, ranges: readonly SliceRange[]): { begi
     const range = ranges[axis] ?? null;
     if (range === null) return [0, extent];
     if (typeof range === "number") {
-      const at = normalizeAxis(`slice: index on axis ${axis}`, range, new Array(extent).fill(0));
+      const at = range < 0 ? range + extent : range;
       return [at, at + 1];
     }
     const [begin, end] = [range[0] ?? 0, range[1] ?? extent].map((bound) => (bound < 0 ? bound + extent : bound));
@@ -34,7 +34,7 @@ export function sliceWindow(shape: Shape, ranges: readonly SliceRange[]): { begi
   });
   bounds.forEach(([begin, end], axis) => {
     if (Number.isInteger(begin) && Number.isInteger(end) && begin >= 0 && begin < end && end <= shape[axis]!) return;
-    throw new ShapeError(`slice: range ${begin} to ${end} on axis ${axis} is empty or leaves shape ${show(shape)}`);
+    throw new ShapeError(`slice: the range ${begin} to ${end} on axis ${axis} is empty or leaves shape ${show(shape)}`);
   });
   return { begin: bounds.map(([begin]) => begin), size: bounds.map(([begin, end]) => end - begin) };
 }

@@ -6,14 +6,14 @@
 
 import { ArgumentError, ShapeError } from "../errors.ts";
 import { FP16_MAX } from "../graph/fp16.ts";
-import { checkNumber, NDArray } from "../graph/ndarray.ts";
+import { checkNumber } from "../graph/check.ts";
+import { NDArray } from "../graph/ndarray.ts";
 import { defineOp, type GradientContext, type OpDef, type OpSpec } from "../graph/op.ts";
 import { show } from "../graph/shape.ts";
 import { fp16Literal } from "../mil/text.ts";
 import { warn } from "../warnings.ts";
 import type { Tensor } from "../graph/tensor.ts";
-import { constLike, gate, onesLike, zerosLike } from "./gradients.ts";
-import { between } from "./unary.ts";
+import { between, piecewise, zerosLike } from "./gradients.ts";
 
 /** Parameter names, in the order of the program text's `alpha`, `beta`. */
 type Parameters<K extends string> = Readonly<Record<K, string>>;
@@ -48,11 +48,6 @@ function activation<K extends string>(
   });
 }
 
-/** `a` where x > 0, else `b`, as a tensor shaped like x. */
-function slope(x: Tensor, a: Tensor, b: Tensor): Tensor {
-  return x.greater(zerosLike(x)).select(a, b);
-}
-
 function checkScalar(op: string, k: number): void {
   checkNumber(op, "k", k);
   if (Number.isFinite(k) && Math.abs(k) >= FP16_MAX + 16) {
@@ -82,21 +77,19 @@ export const ACTIVATION_OPS: readonly OpDef[] = [
     "elu",
     "x > 0 ? x : alpha (exp(x) - 1)",
     alpha,
-    (x, g, { alpha }) => g.mul(slope(x, onesLike(x), x.exp().muls(alpha))),
+    (x, g, { alpha }) => g.mul(piecewise(x, 0, x.exp().muls(alpha), 1)),
   ),
   activation(
     "leaky_relu",
     "x >= 0 ? x : alpha x",
     alpha,
-    (x, g, { alpha }) => g.mul(slope(x, onesLike(x), constLike(x, alpha))),
+    (x, g, { alpha }) => g.mul(piecewise(x, 0, alpha, 1)),
   ),
-  activation("threshold", "max(x, alpha)", alpha, (x, g, { alpha }) => gate(x.greater(constLike(x, alpha)), g)),
-  activation(
-    "thresholded_relu",
-    "x >= alpha ? x : 0",
-    alpha,
-    (x, g, { alpha }) => gate(x.greaterEqual(constLike(x, alpha)), g),
-  ),
+  activation("threshold", "max(x, alpha)", alpha, (x, g, { alpha }) => piecewise(x, alpha, 0, g)),
+  activation("thresholded_relu", "x >= alpha ? x : 0", alpha, (x, g, { alpha }) => {
+    const zero = zerosLike(x);
+    return x.greaterEqual(zero.adds(alpha)).select(g, zero);
+  }),
   activation(
     "clip",
     "min(max(x, lo), hi)",
@@ -109,10 +102,12 @@ export const ACTIVATION_OPS: readonly OpDef[] = [
     alphaBeta,
     (x, g, { alpha, beta }) => g.mul(x.muls(beta).tanh().square().muls(-1).adds(1).muls(alpha * beta)),
   ),
-  activation("clamped_relu", "min(beta, x >= 0 ? x : alpha x)", alphaBeta, (x, g, { alpha, beta }) => {
-    const inner = slope(x, onesLike(x), constLike(x, alpha));
-    return gate(x.clampedRelu(alpha, beta).less(constLike(x, beta)), g.mul(inner));
-  }),
+  activation(
+    "clamped_relu",
+    "min(beta, x >= 0 ? x : alpha x)",
+    alphaBeta,
+    (x, g, { alpha, beta }) => g.mul(piecewise(x.leakyRelu(alpha), beta, piecewise(x, 0, alpha, 1), 0)),
+  ),
   activation(
     "sigmoid_hard",
     "min(max(alpha x + beta, 0), 1)",
@@ -146,7 +141,7 @@ export const ACTIVATION_OPS: readonly OpDef[] = [
     gradient({ inputs: [x], g, node }) {
       const shape = [1, node.shape[1]!, ...node.shape.slice(2).map(() => 1)];
       const slopes = zerosLike(x!).add(new NDArray(node.attrs.alpha.data, shape));
-      return [g.mul(slope(x!, onesLike(x!), slopes))];
+      return [g.mul(piecewise(x!, 0, slopes, 1))];
     },
     weights: (node) => [node.attrs.alpha],
   }),

@@ -5,12 +5,12 @@
  */
 
 import type { Dtype } from "../graph/dtype.ts";
-import type { NDArray } from "../graph/ndarray.ts";
+import { NDArray } from "../graph/ndarray.ts";
 import { defineOp, type GradientContext, type NoAttrs, type OpDef } from "../graph/op.ts";
 import { broadcastShapes } from "../graph/shape.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import { isRounding } from "./activation.ts";
-import { constLike, gate, onesLike, unbroadcast, zerosLike } from "./gradients.ts";
+import { unbroadcast, zerosLike } from "./gradients.ts";
 
 type Context = GradientContext<NoAttrs>;
 
@@ -21,10 +21,17 @@ type Rule = (context: Context) => readonly [Tensor | null, Tensor | null];
 function extremum(wins: (a: Tensor, b: Tensor) => Tensor): Rule {
   return ({ inputs: [a, b], g }) => {
     const zero = zerosLike(g);
-    const half = a!.equal(b!).select(constLike(g, 0.5), zero);
-    const shareOfA = wins(a!, b!).select(onesLike(g), half);
-    return [g.mul(shareOfA), g.mul(shareOfA.muls(-1).adds(1))];
+    const share = (mine: Tensor, other: Tensor): Tensor =>
+      wins(mine, other).select(g, mine.equal(other).select(g.muls(0.5), zero));
+    return [share(a!, b!), share(b!, a!)];
   };
+}
+
+/** Exponent minus one; of a baked exponent it is baked too. */
+function decremented(exponent: Tensor): Tensor | NDArray {
+  if (exponent.op !== "const_array") return exponent.adds(-1);
+  const { data, shape } = exponent.attrs.value as NDArray;
+  return new NDArray(data.map((value) => value - 1), shape);
 }
 
 const ARITHMETIC: readonly [name: string, summary: string, rule: Rule][] = [
@@ -36,7 +43,7 @@ const ARITHMETIC: readonly [name: string, summary: string, rule: Rule][] = [
     return [quotient, needs(1) ? quotient.mul(node).muls(-1) : null];
   }],
   ["pow", "a to the power of b", ({ inputs: [a, b], g, node, needs }) => [
-    needs(0) ? g.mul(b!.mul(a!.pow(b!.adds(-1)))) : null,
+    needs(0) ? g.mul(b!.mul(a!.pow(decremented(b!)))) : null,
     needs(1) ? g.mul(node.mul(a!.log())) : null,
   ]],
   ["maximum", "the larger of a and b", extremum((a, b) => a.greater(b))],
@@ -118,10 +125,13 @@ export const BINARY_OPS: readonly OpDef[] = [
       return { shape: broadcastShapes("select", condition!.shape, shape) };
     },
     lower: (_node, out) => void out.result("select", { cond: out.source(0), a: out.source(1), b: out.source(2) }),
-    gradient: ({ inputs: [condition, a, b], g, needs }) => [
-      null,
-      needs(1) ? unbroadcast(gate(condition!, g), a!.shape) : null,
-      needs(2) ? unbroadcast(condition!.select(zerosLike(g), g), b!.shape) : null,
-    ],
+    gradient({ inputs: [condition, a, b], g, needs }) {
+      const zero = zerosLike(g);
+      return [
+        null,
+        needs(1) ? unbroadcast(condition!.select(g, zero), a!.shape) : null,
+        needs(2) ? unbroadcast(condition!.select(zero, g), b!.shape) : null,
+      ];
+    },
   }),
 ];

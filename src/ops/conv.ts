@@ -5,12 +5,13 @@
  */
 
 import { ArgumentError, ShapeError, UnsupportedOpError } from "../errors.ts";
+import { checkInteger } from "../graph/check.ts";
 import { convKernelWidth, MAX_CONV_KERNEL_WIDTH } from "../graph/limits.ts";
 import type { NDArray } from "../graph/ndarray.ts";
 import { defineOp, type Node, type OpDef } from "../graph/op.ts";
-import { checkInteger, checkRank, type Shape, show, sizeOf } from "../graph/shape.ts";
+import { checkRank, type Shape, show, sizeOf } from "../graph/shape.ts";
 import type { Lowering } from "../mil/text.ts";
-import { padZeros } from "./gradients.ts";
+import { embed } from "./gradients.ts";
 
 /** Attributes of both convolutions. */
 export interface ConvAttrs {
@@ -130,16 +131,13 @@ export const CONV_OPS: readonly OpDef[] = [
       const { inputs: [x], g, node } = context;
       const { weight, stride, pad, dilation, groups } = node.attrs;
       const cut = [...pad];
-      const missing = [0, 0, 0, 0];
       for (const [axis, end] of [[2, 1], [3, 3]] as const) {
         const padded = x!.shape[axis]! + pad[end - 1]! + pad[end]!;
         const unused = (padded - reach(weight.shape[axis]!, dilation)) % stride;
         cut[end] = Math.max(pad[end]! - unused, 0);
-        missing[axis] = Math.max(unused - pad[end]!, 0);
       }
-      const attrs = { weight, bias: null, stride, pad: cut, dilation, groups };
-      const spread = context.apply("conv_transpose", [g], attrs);
-      return [padZeros(context, spread, [0, 0, 0, 0], missing)];
+      const spread = context.apply("conv_transpose", [g], { weight, bias: null, stride, pad: cut, dilation, groups });
+      return [embed(context, spread, x!, [0, 0, 0, 0])];
     },
     refuses,
     flops: ({ shape, attrs: { weight } }) => 2 * sizeOf(shape) * sizeOf(weight.shape.slice(1)),

@@ -42,6 +42,37 @@ export function onesLike(t: Tensor): Tensor {
 }
 
 /**
+ * A step function of a finite tensor.
+ *
+ * @param x The tensor to look at.
+ * @param at Where the step is.
+ * @param below Value where `x <= at`: a number, or a tensor shaped like `x`.
+ * @param above Value where `x > at`, likewise.
+ * @returns A tensor shaped like `x`.
+ */
+export function piecewise(x: Tensor, at: number, below: number | Tensor, above: number | Tensor): Tensor {
+  const zero = zerosLike(x);
+  const level = (value: number | Tensor): Tensor =>
+    typeof value !== "number" ? value : value === 0 ? zero : zero.adds(value);
+  return x.greater(level(at)).select(level(above), level(below));
+}
+
+/**
+ * `slope` where `low < x <= high`, else 0.
+ *
+ * @param x The tensor to look at.
+ * @param low Lower bound, excluded.
+ * @param high Upper bound, included.
+ * @param slope Value inside.
+ * @returns A tensor shaped like `x`.
+ */
+export function between(x: Tensor, low: number, high: number, slope: number): Tensor {
+  const zero = zerosLike(x);
+  const inner = x.greater(zero.adds(high)).select(zero, zero.adds(slope));
+  return x.greater(low === 0 ? zero : zero.adds(low)).select(inner, zero);
+}
+
+/**
  * The transpose of broadcasting: sums a gradient over the axes an operand was repeated along.
  *
  * @param g Gradient of the broadcast result.
@@ -56,49 +87,35 @@ export function unbroadcast(g: Tensor, shape: Shape): Tensor {
 }
 
 /**
- * `g` where `condition` holds and 0 elsewhere.
- *
- * @param condition A bool tensor.
- * @param g The gradient.
- * @returns `select(condition, g, 0)`.
- */
-export function gate(condition: Tensor, g: Tensor): Tensor {
-  return condition.select(g, zerosLike(g));
-}
-
-/**
- * Puts zeros before and after a tensor on several axes. The zeros are cut from `t - t` starting at its first element, in
- * as many pieces as needed: a cut that starts further right on the last axis saturates on the oldest families.
+ * Puts a tensor back to where it was cut from another one, with zeros around it. The zeros are cut from `whole - whole`
+ * at its first element: a cut that starts further right on the last axis saturates on the oldest families.
  *
  * @param context For making concat nodes.
- * @param t The tensor.
- * @param before Number of zeros in front, per axis.
- * @param after Number of zeros behind, per axis.
- * @returns The larger tensor.
+ * @param part The tensor that was cut out, or its gradient.
+ * @param whole A tensor of the shape to fill.
+ * @param begin First index of the part, per axis.
+ * @returns A tensor shaped like `whole`.
  */
-export function padZeros(
+export function embed(
   { apply }: Pick<GradientContext<object>, "apply">,
-  t: Tensor,
-  before: readonly number[],
-  after: readonly number[],
+  part: Tensor,
+  whole: Tensor,
+  begin: readonly number[],
 ): Tensor {
-  let padded = t;
-  for (let axis = 0; axis < t.rank; axis++) {
-    if (before[axis] === 0 && after[axis] === 0) continue;
-    const zero = zerosLike(padded);
+  if (sameShape(part.shape, whole.shape)) return part;
+  const zero = zerosLike(whole);
+  const origin = whole.shape.map(() => 0);
+  let filled = part;
+  for (let axis = 0; axis < whole.rank; axis++) {
     const block = (count: number): Tensor[] => {
-      const pieces: Tensor[] = [];
-      for (let left = count; left > 0;) {
-        const width = Math.min(left, zero.shape[axis]!);
-        const size = zero.shape.map((extent, i) => (i === axis ? width : extent));
-        pieces.push(sameShape(size, zero.shape) ? zero : zero.sliceBySize(size.map(() => 0), size));
-        left -= width;
-      }
-      return pieces;
+      const size = filled.shape.with(axis, count);
+      return count === 0 ? [] : [sameShape(size, zero.shape) ? zero : zero.sliceBySize(origin, size)];
     };
-    padded = apply("concat", [...block(before[axis]!), padded, ...block(after[axis]!)], { axis });
+    const before = begin[axis]!;
+    const after = whole.shape[axis]! - before - filled.shape[axis]!;
+    if (before > 0 || after > 0) filled = apply("concat", [...block(before), filled, ...block(after)], { axis });
   }
-  return padded;
+  return filled;
 }
 
 /**

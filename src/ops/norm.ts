@@ -5,7 +5,8 @@
  */
 
 import { ArgumentError, ShapeError } from "../errors.ts";
-import { checkNumber, NDArray } from "../graph/ndarray.ts";
+import { checkNumber } from "../graph/check.ts";
+import { NDArray } from "../graph/ndarray.ts";
 import { defineOp, type OpDef } from "../graph/op.ts";
 import { checkRank, normalizeAxis, type Shape, show } from "../graph/shape.ts";
 import type { Tensor } from "../graph/tensor.ts";

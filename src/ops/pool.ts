@@ -5,11 +5,11 @@
  */
 
 import { ArgumentError, ShapeError, UnsupportedOpError } from "../errors.ts";
-import { defineOp, type GradientContext, type Node, type OpDef } from "../graph/op.ts";
-import { checkInteger, checkRank, sameShape, type Shape, show } from "../graph/shape.ts";
-import type { Tensor } from "../graph/tensor.ts";
+import { checkInteger } from "../graph/check.ts";
+import { defineOp, type Node, type OpDef } from "../graph/op.ts";
+import { checkRank, sameShape, type Shape, show } from "../graph/shape.ts";
 import type { Lowering } from "../mil/text.ts";
-import { padZeros, zerosLike } from "./gradients.ts";
+import { embed, zerosLike } from "./gradients.ts";
 
 interface PoolAttrs {
   kernel: number;
@@ -91,12 +91,6 @@ function coveredShape({ op, attrs, inputs, shape }: Node<PoolAttrs>): Shape {
   );
 }
 
-/** Zeros for the pixels no window covers. */
-function uncover(context: GradientContext<PoolAttrs>, g: Tensor): Tensor {
-  const missing = context.inputs[0]!.shape.map((extent, axis) => extent - g.shape[axis]!);
-  return padZeros(context, g, [0, 0, 0, 0], missing);
-}
-
 /** Pooling and upsampling. */
 export const POOL_OPS: readonly OpDef[] = [
   defineOp<PoolAttrs>({
@@ -114,7 +108,7 @@ export const POOL_OPS: readonly OpDef[] = [
       const window = sameShape(covered, x!.shape) ? x! : x!.sliceBySize([0, 0, 0, 0], covered);
       const spread = g.upsample(kernel);
       const smaller = node.upsample(kernel).greater(window);
-      return [uncover(context, smaller.select(zerosLike(spread), spread))];
+      return [embed(context, smaller.select(zerosLike(window), spread), x!, [0, 0, 0, 0])];
     },
   }),
   defineOp<AvgPoolAttrs>({
@@ -125,10 +119,10 @@ export const POOL_OPS: readonly OpDef[] = [
     infer: ([x], attrs) => ({ shape: pooledShape("avg_pool", x!.shape, attrs) }),
     lower: (node, out) => lower(node, out, node.attrs.excludePad),
     gradient(context) {
-      const { g, node } = context;
+      const { inputs: [x], g, node } = context;
       coveredShape(node);
       const { kernel } = node.attrs;
-      return [uncover(context, g.upsample(kernel).muls(1 / (kernel * kernel)))];
+      return [embed(context, g.upsample(kernel).muls(1 / (kernel * kernel)), x!, [0, 0, 0, 0])];
     },
   }),
   defineOp<{ scale: number }>({

@@ -19,7 +19,8 @@ type Rule = (x: Tensor, g: Tensor, y: Tensor, axes: readonly number[]) => Tensor
 
 /** Elements equal to the extremum share the gradient evenly. */
 const shareTies: Rule = (x, g, y, axes) => {
-  const ties = x.equal(y).select(onesLike(x), zerosLike(x));
+  const zero = zerosLike(x);
+  const ties = x.equal(y).select(zero.adds(1), zero);
   return ties.mul(g.div(ties.sum(axes)));
 };
 

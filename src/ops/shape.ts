@@ -5,11 +5,12 @@
  */
 
 import { ArgumentError, ShapeError } from "../errors.ts";
+import { checkInteger } from "../graph/check.ts";
 import { defineOp, type OpDef } from "../graph/op.ts";
-import { checkInteger, normalizeAxes, normalizeAxis, sameShape, type Shape, show, sizeOf } from "../graph/shape.ts";
+import { normalizeAxes, normalizeAxis, sameShape, type Shape, show, sizeOf } from "../graph/shape.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import { tensorType } from "../mil/text.ts";
-import { padZeros, sumTiles } from "./gradients.ts";
+import { embed, sumTiles } from "./gradients.ts";
 
 /** Resolves one extent of -1 from the number of elements. */
 function resolveReshape(from: Shape, to: Shape): Shape {
@@ -25,16 +26,6 @@ function resolveReshape(from: Shape, to: Shape): Shape {
     );
   }
   return result;
-}
-
-/** Zeros before and after so that a window on one axis becomes the whole axis again. */
-function padAround(
-  context: Parameters<typeof padZeros>[0],
-  g: Tensor,
-  shape: Shape,
-  begin: readonly number[],
-): Tensor {
-  return padZeros(context, g, begin, shape.map((extent, axis) => extent - begin[axis]! - g.shape[axis]!));
 }
 
 const unit = (shape: Shape, axis: number, at: number): number[] => shape.map((_, i) => (i === axis ? at : 0));
@@ -122,10 +113,11 @@ export const SHAPE_OPS: readonly OpDef[] = [
     infer([x], args) {
       const { shape } = x!;
       if (args.axes.length === 0) throw new ShapeError("expand_dims: no axes given; expected at least one");
-      const marks: number[] = new Array(shape.length + args.axes.length).fill(0);
-      const axes = normalizeAxes("expand_dims", args.axes, marks).sort((a, b) => a - b);
-      let next = 0;
-      return { shape: marks.map((_, axis) => (axes.includes(axis) ? 1 : shape[next++]!)), attrs: { axes } };
+      const rank = shape.length + args.axes.length;
+      const axes = normalizeAxes("expand_dims", args.axes, rank).sort((a, b) => a - b);
+      const result = [...shape];
+      for (const axis of axes) result.splice(axis, 0, 1);
+      return { shape: result, attrs: { axes } };
     },
     lower: (node, out) => {
       const axes = out.list("ax", node.attrs.axes);
@@ -179,7 +171,7 @@ export const SHAPE_OPS: readonly OpDef[] = [
       const size = out.list("sz", node.attrs.size);
       out.result("slice_by_size", { begin, size, x: out.source(0) });
     },
-    gradient: (context) => [padAround(context, context.g, context.inputs[0]!.shape, context.node.attrs.begin)],
+    gradient: (context) => [embed(context, context.g, context.inputs[0]!, context.node.attrs.begin)],
   }),
   defineOp<{ axes: readonly number[] }>({
     name: "reverse",
@@ -253,7 +245,7 @@ export const SHAPE_OPS: readonly OpDef[] = [
     infer(parts, args) {
       checkParts("stack", parts, null);
       const { shape } = parts[0]!;
-      const axis = normalizeAxis("stack", args.axis, [...shape, 1]);
+      const axis = normalizeAxis("stack", args.axis, shape.length + 1);
       return { shape: shape.toSpliced(axis, 0, parts.length), attrs: { axis } };
     },
     lower(node, out) {
@@ -304,7 +296,7 @@ export const SHAPE_OPS: readonly OpDef[] = [
     gradient(context) {
       const { inputs: [x], g, node } = context;
       const { axis, which } = node.attrs;
-      return [padAround(context, g, x!.shape, unit(x!.shape, axis, which * g.shape[axis]!))];
+      return [embed(context, g, x!, unit(x!.shape, axis, which * g.shape[axis]!))];
     },
   }),
 ];

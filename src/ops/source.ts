@@ -6,7 +6,8 @@
 
 import { ArgumentError, DtypeError } from "../errors.ts";
 import { isPortDtype, type PortDtype } from "../graph/dtype.ts";
-import { checkNumber, type NDArray } from "../graph/ndarray.ts";
+import { checkNumber } from "../graph/check.ts";
+import type { NDArray } from "../graph/ndarray.ts";
 import { defineOp, type OpDef } from "../graph/op.ts";
 import type { Shape } from "../graph/shape.ts";
 

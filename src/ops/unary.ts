@@ -4,18 +4,21 @@
  * @module
  */
 
-import { checkNumber } from "../graph/ndarray.ts";
+import { checkNumber } from "../graph/check.ts";
 import { defineOp, type GradientContext, type NoAttrs, type OpDef } from "../graph/op.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import { fp16Literal, type Lowering } from "../mil/text.ts";
-import { constLike, gate, onesLike, zerosLike } from "./gradients.ts";
+import { between, piecewise, zerosLike } from "./gradients.ts";
 
 /** Derivative with respect to x, times g. */
 type Rule = (x: Tensor, g: Tensor, y: Tensor) => Tensor;
 
 /** One line per function: name, formula, gradient or the reason there is none. */
 const RULES: readonly [name: string, summary: string, rule: Rule | string][] = [
-  ["relu", "max(x, 0)", (x, g) => gate(x.greater(zerosLike(x)), g)],
+  ["relu", "max(x, 0)", (x, g) => {
+    const zero = zerosLike(x);
+    return x.greater(zero).select(g, zero);
+  }],
   ["relu6", "min(max(x, 0), 6)", (x, g) => g.mul(between(x, 0, 6, 1))],
   ["silu", "x * sigmoid(x)", (x, g) => {
     const s = x.sigmoid();
@@ -36,7 +39,7 @@ const RULES: readonly [name: string, summary: string, rule: Rule | string][] = [
   ["exp", "e^x", (_x, g, y) => g.mul(y)],
   ["exp2", "2^x", (_x, g, y) => g.mul(y.muls(Math.LN2))],
   ["sqrt", "square root", (x, g) => g.mul(x.rsqrt().muls(0.5))],
-  ["abs", "|x|", (x, g) => g.mul(x.greater(zerosLike(x)).select(onesLike(x), constLike(x, -1)))],
+  ["abs", "|x|", (x, g) => g.mul(piecewise(x, 0, -1, 1))],
   ["square", "x * x", (x, g) => g.mul(x.muls(2))],
   ["erf", "error function", (x, g) => g.mul(x.square().muls(-1).exp().muls(2 / Math.sqrt(Math.PI)))],
   ["atan", "arc tangent", (x, g) => g.mul(x.square().adds(1).inverse())],
@@ -45,21 +48,6 @@ const RULES: readonly [name: string, summary: string, rule: Rule | string][] = [
   ["round", "nearest integer", "it is constant between half integers, so its derivative is 0 where it exists"],
   ["sign", "-1, 0 or 1", "it is constant on both sides of 0, so its derivative is 0 where it exists"],
 ];
-
-/**
- * `slope` where `low < x <= high`, else 0.
- *
- * @param x The tensor to look at.
- * @param low Lower bound, excluded.
- * @param high Upper bound, included.
- * @param slope Value inside.
- * @returns A tensor shaped like `x`.
- */
-export function between(x: Tensor, low: number, high: number, slope: number): Tensor {
-  const zero = zerosLike(x);
-  const inner = x.greater(constLike(x, high)).select(zero, constLike(x, slope));
-  return x.greater(constLike(x, low)).select(inner, zero);
-}
 
 /** Lowerings that are not the function's own MIL operation. */
 const LOWERINGS: Readonly<Record<string, (out: Lowering) => void>> = {
