@@ -4,6 +4,9 @@
  * @module
  */
 
+/** Family that is assumed when none is given: M1, the lowest one that takes programs. */
+export { MIN_FAMILY as FLOOR_FAMILY } from "../targets/targets.ts";
+
 /** Largest rank of a tensor. */
 export const MAX_RANK = 5;
 

@@ -6,10 +6,10 @@
 
 import { ArgumentError, DtypeError, UnsupportedOpError } from "../errors.ts";
 import { type Dtype, isPortDtype } from "../graph/dtype.ts";
+import { FLOOR_FAMILY } from "../graph/limits.ts";
 import { type Shape, show } from "../graph/shape.ts";
 import { opOf, type Tensor } from "../graph/tensor.ts";
 import { topologicalOrder } from "../graph/topo.ts";
-import { MIN_FAMILY } from "../targets/targets.ts";
 import { BlobWriter } from "./blob.ts";
 import { substitutePortable } from "./portable.ts";
 import { Lowering, type LoweringState, ProgramBody, tensorType, type WeightEncoder } from "./text.ts";
@@ -68,7 +68,7 @@ const HEADER = `program(1.3)
  * ```
  */
 export function emitMil(outputs: readonly Tensor[], options: EmitOptions = {}): MilProgram {
-  const family = options.family ?? MIN_FAMILY;
+  const family = options.family ?? FLOOR_FAMILY;
   checkOutputs(outputs);
   const roots = substitutePortable(outputs, family);
   const order = topologicalOrder(roots);
