@@ -85,8 +85,15 @@ typedef int64_t e5rt_error_code_t;
   X(UNUSED,   e5rt_error_code_t, e5rt_async_event_signal, (void *event))
 /* clang-format on */
 
+/* Exported, and never replaced by a symbol of the same name in the program that loads the library. */
+#if defined(__ELF__)
+#define E5RT_EXPORT __attribute__((visibility("protected")))
+#else
+#define E5RT_EXPORT __attribute__((visibility("default")))
+#endif
+
 /* E5RT_SYMBOLS(E5RT_DECLARE): prototypes of all rows, for a library that implements them. */
-#define E5RT_DECLARE(need, result, name, parameters) __attribute__((visibility("default"))) result name parameters;
+#define E5RT_DECLARE(need, result, name, parameters) E5RT_EXPORT result name parameters;
 
 /* Optional export of an implementation: why the last call on this thread failed. Apple's has none. */
 #define E5RT_ERROR_TEXT_SYMBOL "aneforge_host_error_text"

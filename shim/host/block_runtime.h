@@ -7,15 +7,13 @@
 
 #include "strict.h"
 
-#define BLOCK_API __attribute__((visibility("default")))
-
 /* Classes; a block's isa is the address of one of them. */
-extern BLOCK_API void *_NSConcreteStackBlock[32];
-extern BLOCK_API void *_NSConcreteGlobalBlock[32];
-extern BLOCK_API void *_NSConcreteMallocBlock[32];
+extern E5RT_EXPORT void *_NSConcreteStackBlock[32];
+extern E5RT_EXPORT void *_NSConcreteGlobalBlock[32];
+extern E5RT_EXPORT void *_NSConcreteMallocBlock[32];
 
-BLOCK_API void *_Block_copy(const void *block);
-BLOCK_API void _Block_release(const void *block);
+E5RT_EXPORT void *_Block_copy(const void *block);
+E5RT_EXPORT void _Block_release(const void *block);
 
 /* Checks that this is a heap or global block of type e5rt_error_code_t (^)(void) and retains it. 0 = retained. */
 e5rt_error_code_t block_retain_completion(void *block, const char *call);

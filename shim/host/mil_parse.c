@@ -240,12 +240,13 @@ static void parse_elements(mil_reader *r, const mil_type *type, int axis, char *
   }
   mil_expect(r, "[");
   for (int64_t i = 0; i < type->dim[axis]; i++) {
+    if (mil_peek(r, "]"))
+      mil_fail(r, r->token.pos, "the list has %lld elements, its type %lld", (long long)i, (long long)type->dim[axis]);
     if (i) mil_expect(r, ",");
-    if (mil_peek(r, "]")) break;
     parse_elements(r, type, axis + 1, out);
   }
   if (!mil_peek(r, "]"))
-    mil_fail(r, r->token.pos, "the list is longer than the %lld of its type", (long long)type->dim[axis]);
+    mil_fail(r, r->token.pos, "the list has more elements than its type, %lld", (long long)type->dim[axis]);
   mil_next(r);
 }
 
@@ -290,9 +291,6 @@ static mil_value *parse_literal(mil_reader *r) {
       mil_fail(r, pos, "the type has %lld elements, more than the text that is left", (long long)elements);
     char *data = mil_alloc(r, (size_t)(elements ? elements : 1), 8), *out = data;
     parse_elements(r, type, 0, &out);
-    if (out != data + value->bytes)
-      mil_fail(r, pos, "the list has %lld elements and its type %lld",
-               (long long)((out - data) * 8 / mil_dtype_bits(type->dtype)), (long long)elements);
     value->data = data;
   }
   mil_expect(r, ")");

@@ -73,8 +73,8 @@ e5rt_error_code_t host_error_code(void);
 e5rt_error_code_t host_fail_again(e5rt_error_code_t code, const char *text);
 
 /* Why the last failing call on this thread failed. */
-__attribute__((visibility("default"))) const char *aneforge_host_error_text(void);
+E5RT_EXPORT const char *aneforge_host_error_text(void);
 /* One line per rule: "<id>\t<text>\n". */
-__attribute__((visibility("default"))) const char *aneforge_host_strict_rules(void);
+E5RT_EXPORT const char *aneforge_host_strict_rules(void);
 
 #endif
