@@ -56,6 +56,12 @@ const rows = [
     meaning: "Asks the host device for a lesser instruction set. Results do not depend on it.",
   },
   {
+    name: "ANEFORGE_HOST_FUSE",
+    fallback: "`1`",
+    values: ["0", "1"],
+    meaning: "`0` keeps the host device from fusing operations, for tests. Results do not depend on it.",
+  },
+  {
     name: "ANEFORGE_CACHE",
     fallback: "`$XDG_CACHE_HOME/aneforge`, else `~/.cache/aneforge`",
     meaning: "Base of the cache: built libraries in `lib/`, compiled programs in `programs/`.",
