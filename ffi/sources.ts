@@ -54,6 +54,7 @@ export const SOURCES: Readonly<Record<LibraryName, readonly string[]>> = {
     "gemm_neon.c",
     "gemm_pack.c",
     "gemm_portable.c",
+    "gemm_ref.c",
     "handles.c",
     "isa.c",
     "mil_check.c",
@@ -173,7 +174,7 @@ export function libraryFile(library: LibraryName, platform: Platform = HOST_PLAT
 export function linkFlags(library: LibraryName, platform: Platform = HOST_PLATFORM): string[] {
   const file = libraryFile(library, platform);
   if (platform.os === "darwin") return ["-dynamiclib", `-Wl,-install_name,@rpath/${file}`];
-  const flags = ["-shared", "-pthread", `-Wl,-soname,${file}`, "-Wl,-z,now", "-Wl,--exclude-libs,ALL"];
+  const flags = ["-shared", "-pthread", `-Wl,-soname,${file}`, "-Wl,-z,now", "-Wl,-z,defs", "-Wl,--exclude-libs,ALL"];
   return library === "aneforge" ? [...flags, "-ldl"] : [...flags, "-lm"];
 }
 
