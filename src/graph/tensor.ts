@@ -964,6 +964,7 @@ function listed(axes: Axes): readonly number[] {
 }
 
 function reduce(op: string, x: Tensor, axes: Axes | undefined, options: ReduceOptions = {}): Tensor {
+  if (axes === undefined && x.rank === 0) return reduce(op, x.reshape([1]), 0, { keepDims: false });
   const list = axes === undefined ? x.shape.map((_, axis) => axis) : listed(axes);
   const kept = apply(op, [x], { axes: list });
   if (options.keepDims ?? true) return kept;
