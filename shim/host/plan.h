@@ -189,6 +189,8 @@ int plan_place(const plan *p, int v, int64_t *offset);
 /* Whether input k of the unit's program is read element by element over the whole of its value. */
 bool plan_reads_in_place(const plan *p, const plan_unit *u, int k);
 bool plan_emit(plan *p);
+/* Steps that take less than this many nanoseconds (estimated) are not worth waking anybody for. Tests lower it. */
+extern double plan_share_from;
 char *plan_text(const plan *p);
 
 /* Runs one node whose operands are constants (plan_emit.c); data gets the elements of its result, or just the first. */

@@ -5,8 +5,7 @@
 #include "plan.h"
 #include "pool.h"
 
-/* Steps below this many nanoseconds (estimated) are not worth waking anybody for. */
-enum { PARALLEL_COST = 20000 };
+double plan_share_from = 20000;
 
 /* -- One call per kind ------------------------------------------------------------------------------------------------- */
 
@@ -131,7 +130,7 @@ static bool add_step(plan *p, int unit, enum node_kind kind, void *args) {
   int64_t units = step_units(kind, args), chunk = units / (4 * (int64_t)pool_threads());
   size_t scratch = step_scratch(kind, args);
   if (scratch > p->scratch) p->scratch = scratch;
-  bool parallel = units > 1 && step_cost(p, &p->unit[unit], kind, args) > PARALLEL_COST;
+  bool parallel = units > 1 && step_cost(p, &p->unit[unit], kind, args) > plan_share_from;
   /* A read is in place only when it is the step's one read of that port. */
   for (int i = p->n_reads - 1; i >= 0 && p->read[i].step == p->n_steps; i--)
     for (int j = i - 1; j >= 0 && p->read[j].step == p->n_steps; j--)
@@ -162,7 +161,7 @@ static bool pack_gemm(plan *p, int node, gemm_args *g) {
   if (before >= 0 && p->node[before].kind == NODE_GEMM) {
     const gemm_args *o = p->node[before].args;
     bool same = o->packed_w && p->node[before].in[1] == w && o->k == g->k && o->n == g->n && o->w_row == g->w_row &&
-                o->w_col == g->w_col && o->batch_rank == g->batch_rank && gemm_packed_w_size(o) == size &&
+                o->w_col == g->w_col && o->batch_rank == g->batch_rank && o->m == g->m &&
                 !memcmp(o->batch_dim, g->batch_dim, sizeof g->batch_dim) && !memcmp(o->w_batch, g->w_batch, sizeof g->w_batch);
     if (same) {
       g->packed_w = o->packed_w;

@@ -14,7 +14,8 @@
 static bool is_bias(const plan *p, const plan_node *g, const plan_value *y, int b) {
   const plan_value *v = &p->value[b], *root = &p->value[v->root];
   int axis = g->kind == NODE_GEMM ? y->rank - 1 : 1, shift = y->rank - v->rank;
-  if (v->dtype != MIL_FP16 || (!root->data && root->input < 0) || shift < 0 || axis < shift) return false;
+  bool given = (root->data || root->input >= 0) && plan_is_whole(p, b);
+  if (v->dtype != MIL_FP16 || !given || shift < 0 || axis < shift) return false;
   for (int i = 0; i < v->rank; i++)
     if (v->dim[i] != (i + shift == axis ? y->dim[axis] : 1)) return false;
   return true;

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "isa.h"
 #include "plan.h"
 
 static const char *const kind_name[] = {
@@ -68,7 +69,7 @@ char *plan_text(const plan *p) {
   if (!f) return NULL;
   fprintf(f, "numerics %s family %d%s\n", p->profile.mode == NUM_ANE ? "ane" : "fast", p->profile.family,
           p->profile.winograd ? " winograd" : "");
-  fprintf(f, "instructions %s\n", kernels_isa());
+  fprintf(f, "instructions %s\n", isa_name(isa_get()));
   fprintf(f, "steps %d operations %d\n", p->n_steps, p->mil->n_ops);
   fprintf(f, "arena bytes %lld\n", (long long)p->arena_bytes);
   fprintf(f, "packed weight bytes %zu\nfolded constant bytes %zu\nweight file bytes %zu\n", p->packed_bytes, p->folded_bytes,
