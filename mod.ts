@@ -52,5 +52,5 @@ export {
 export * from "./src/autograd/backward.ts";
 export * from "./src/autograd/losses.ts";
 export { Adam, type AdamOptions, HostOptimizer, type OptimizerOptions, SGD } from "./src/autograd/optimizers.ts";
-export { type Batch, type Objective, type Rows, Trainer, type TrainerOptions } from "./src/autograd/trainer.ts";
+export { type Objective, type Rows, Trainer, type TrainerOptions } from "./src/autograd/trainer.ts";
 export { Random } from "./src/random.ts";
