@@ -175,7 +175,7 @@ for (const [mode, options] of Object.entries(MODES)) {
   }
 }
 
-const PIXELS = 784, HIDDEN = 64, BATCH = 64, STEPS = 50, LR = 1e-3;
+const PIXELS = 784, HIDDEN = 64, BATCH = 64, STEPS = 50, LR = 3e-3;
 
 /** Losses of the float64 twin over the same batches. */
 function referenceLosses(): number[] {
