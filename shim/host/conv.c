@@ -27,7 +27,7 @@ gemm_args conv_as_gemm(const conv_args *c) {
 
 gemm_block conv_block(const conv_args *c, const gemm_kernels *kern, int64_t image, int64_t group) {
   int64_t rows = conv_group_out(c), pixels = conv_pixels(c);
-  return (gemm_block){.kern = kern, .ane = c->profile.mode == NUM_ANE, .y = c->y, .y_row = pixels,
+  return (gemm_block){.kern = kern, .ane = c->profile.mode == NUM_ANE, .chunk = GEMM_KC, .y = c->y, .y_row = pixels,
                       .y_flat = (image * c->cout + group * rows) * pixels,
                       .epilogue = c->epilogue ? &c->epilogue_args : NULL, .epilogue_reg = c->epilogue_reg};
 }
@@ -77,37 +77,96 @@ static void copy_transposed(const conv_args *c, const f16 *plane, int64_t ky, in
 typedef struct {
   const conv_args *args;
   const f16 *x; /* first input channel of the group in the image */
+  int64_t ci, ky, kx;
 } patches;
+
+static patches patches_at(const gemm_source *s, int64_t k) {
+  patches p = *(const patches *)s->ctx;
+  int64_t taps = conv_taps(p.args), tap = k % taps;
+  p.ci = k / taps;
+  p.ky = tap / p.args->kw;
+  p.kx = tap % p.args->kw;
+  return p;
+}
+
+static void next_tap(patches *p) {
+  if (++p->kx < p->args->kw) return;
+  p->kx = 0;
+  if (++p->ky < p->args->kh) return;
+  p->ky = 0;
+  p->ci++;
+}
+
+static const f16 *plane_of(const patches *p) { return p->x + p->ci * p->args->h * p->args->w; }
+
+static void zero_rest(uint16_t *to, int64_t count, int width) {
+  for (int64_t i = count; i < width; i++) to[i] = 0;
+}
 
 static void get_patches(const gemm_source *s, int64_t first, int64_t count, int width, int64_t k0, int64_t kc, uint16_t *v,
                         uint8_t *k_min, gemm_panel *out) {
-  const patches *p = s->ctx;
-  const conv_args *c = p->args;
+  patches p = patches_at(s, k0);
+  const conv_args *c = p.args;
   conv_run_of run[GEMM_MAX_NR];
   int runs = conv_runs(c->ow, first, count, run);
-  int64_t ci = k0 / conv_taps(c), tap = k0 % conv_taps(c), ky = tap / c->kw, kx = tap % c->kw;
   uint16_t *to = v;
-  for (int64_t k = 0; k < kc; k++, to += width) {
-    const f16 *plane = p->x + ci * c->h * c->w;
+  for (int64_t k = 0; k < kc; k++, to += width, next_tap(&p)) {
+    const f16 *plane = plane_of(&p);
     for (int r = 0; r < runs; r++) {
       if (c->transpose) {
-        copy_transposed(c, plane, ky, kx, &run[r], to + run[r].at);
+        copy_transposed(c, plane, p.ky, p.kx, &run[r], to + run[r].at);
         continue;
       }
-      int64_t iy = run[r].oy * c->stride_h - c->pad_top + ky * c->dilation_h;
-      int64_t ix = run[r].ox * c->stride_w - c->pad_left + kx * c->dilation_w;
+      int64_t iy = run[r].oy * c->stride_h - c->pad_top + p.ky * c->dilation_h;
+      int64_t ix = run[r].ox * c->stride_w - c->pad_left + p.kx * c->dilation_w;
       conv_copy_row(iy < 0 || iy >= c->h ? NULL : plane + iy * c->w, c->w, ix, c->stride_w, run[r].n, to + run[r].at);
     }
-    for (int64_t i = count; i < width; i++) to[i] = 0;
-    if (++kx < c->kw) continue;
-    kx = 0;
-    if (++ky < c->kh) continue;
-    ky = 0;
-    ci++;
+    zero_rest(to, count, width);
   }
-  out->v = v;
-  out->stride = width;
-  if (s->ane) gemm_panel_limits(out, width, kc, k_min);
+  gemm_panel_done(s, v, width, kc, k_min, out);
+}
+
+/* Images narrower than a panel: the rows a panel sees of one channel, padding included, go to a window once; every tap then
+ * is the same copy at another offset. Copies run over the end by less than 8 values, into what is written next. */
+enum { WINDOW = 4096 };
+
+static int64_t window_width(const conv_args *c) { return c->ow + (c->kw - 1) * c->dilation_w; }
+
+static int64_t window_rows(const conv_args *c, int64_t output_rows) {
+  return (output_rows - 1) * c->stride_h + (c->kh - 1) * c->dilation_h + 1;
+}
+
+static bool fits_window(const conv_args *c, int nr) {
+  return !c->transpose && c->stride_w == 1 && c->ow < nr &&
+         window_rows(c, gemm_min(c->oh, nr / c->ow + 2)) * window_width(c) + 8 <= WINDOW;
+}
+
+static void get_narrow_patches(const gemm_source *s, int64_t first, int64_t count, int width, int64_t k0, int64_t kc,
+                               uint16_t *v, uint8_t *k_min, gemm_panel *out) {
+  patches p = patches_at(s, k0);
+  const conv_args *c = p.args;
+  uint16_t window[WINDOW];
+  conv_run_of run[GEMM_MAX_NR];
+  int runs = conv_runs(c->ow, first, count, run);
+  int64_t across = window_width(c), top = run[0].oy * c->stride_h - c->pad_top, loaded = -1;
+  int64_t rows = window_rows(c, run[runs - 1].oy - run[0].oy + 1);
+  memset(window + rows * across, 0, 8 * sizeof *window);
+  uint16_t *to = v;
+  for (int64_t k = 0; k < kc; k++, to += width, next_tap(&p)) {
+    for (int64_t r = 0; p.ci != loaded && r < rows; r++) {
+      int64_t iy = top + r;
+      conv_copy_row(iy < 0 || iy >= c->h ? NULL : plane_of(&p) + iy * c->w, c->w, -c->pad_left, 1, across,
+                    window + r * across);
+    }
+    loaded = p.ci;
+    const uint16_t *from = window + p.ky * c->dilation_h * across + p.kx * c->dilation_w;
+    for (int r = 0; r < runs; r++) {
+      const uint16_t *src = from + (run[r].oy - run[0].oy) * c->stride_h * across + run[r].ox;
+      for (int i = 0; i < run[r].n; i += 8) memcpy(to + run[r].at + i, src + i, 8 * sizeof *src);
+    }
+    zero_rest(to, count, width);
+  }
+  gemm_panel_done(s, v, width, kc, k_min, out);
 }
 
 /* -- Weights --------------------------------------------------------------------------------------------------------------- */
@@ -121,9 +180,7 @@ static void get_transposed_weights(const gemm_source *s, int64_t first, int64_t 
     const f16 *src = s->base + (k0 + k) / taps * per_channel + (k0 + k) % taps;
     gemm_pack(src + first * taps, taps, 1, count, width, 1, v + k * width);
   }
-  out->v = v;
-  out->stride = width;
-  if (s->ane) gemm_panel_limits(out, width, kc, k_min);
+  gemm_panel_done(s, v, width, kc, k_min, out);
 }
 
 static gemm_source weights_of(const conv_args *c, int64_t group, bool ane) {
@@ -178,8 +235,9 @@ static void direct_unit(const conv_args *c, const gemm_split *p, int64_t unit, v
   int64_t image = matrix / c->groups, group = matrix % c->groups;
   bool ane = c->profile.mode == NUM_ANE, one_by_one = conv_taps(c) == 1 && !c->transpose && c->oh == c->h && c->ow == c->w &&
                                                       !c->pad_top && !c->pad_left && c->stride_h == 1 && c->stride_w == 1;
-  patches input = {c, c->x + (image * c->cin + group * conv_group_in(c)) * c->h * c->w};
-  gemm_source right = {.get = get_patches, .ctx = &input, .ane = ane}, left;
+  patches input = {.args = c, .x = c->x + (image * c->cin + group * conv_group_in(c)) * c->h * c->w};
+  gemm_source right = {.get = get_patches, .ctx = &input, .ane = ane, .few_rows = p->rows <= 2}, left;
+  if (fits_window(c, p->kern->nr)) right.get = get_narrow_patches;
   if (one_by_one) right = gemm_source_strided(input.x, 1, c->h * c->w, ane, p->rows <= 2);
   if (c->packed_w) {
     const unsigned char *packed = (const unsigned char *)c->packed_w + (size_t)group * group_size(c);
@@ -230,7 +288,7 @@ static void scale_values(const gemm_kernels *kern, const uint16_t *h, int64_t n,
     return;
   }
   for (int64_t i = 0; i < n; i++) x[i] = offset;
-  kern->add_ane(out, x, 1, 1.0f, n, out);
+  kern->add_ane(out, x, 1.0f, n, out);
 }
 
 static void scale_unit(const conv_args *c, const gemm_kernels *kern, int64_t unit, void *scratch) {

@@ -49,14 +49,20 @@ static void get_weights(const gemm_source *s, int64_t first, int64_t count, int 
   for (int64_t i = 0; i < count; i++)
     for (int64_t k = 0; k < kc; k++)
       v[k * width + i] = conv_winograd_weight(t->base + (first + i) * row + (k0 + k) * 3, t->j);
-  out->v = v;
-  out->stride = width;
-  gemm_panel_limits(out, width, kc, k_min);
+  gemm_panel_done(s, v, width, kc, k_min, out);
 }
 
-enum { ROOM = 2 * GEMM_MAX_NR + 32 };
+/* The input rows that some runs of a panel see, of one channel, transformed at pairs first .. first + pairs of each row.
+ * At most two runs: a window each. More: the middle ones are whole rows, shorter than a panel, and one window of whole rows
+ * serves all of them. */
+enum { STEP = 16, WINDOW_PAIRS = GEMM_MAX_NR, WINDOW_STRIDE = WINDOW_PAIRS + STEP, WINDOW_ROWS = GEMM_MAX_NR + 3 };
 
-/* n pairs of one kernel row: h holds d0.. of the first pair, 2n + 2 values. */
+typedef struct {
+  int64_t top, rows, first, pairs;
+  uint16_t u[WINDOW_ROWS * WINDOW_STRIDE];
+} window;
+
+/* n pairs, n a multiple of STEP; h holds d0 of the first pair on, 2n + 2 values and zeros up to 2n + 2 * STEP. */
 static void transform_row(const gemm_kernels *kern, const uint16_t *h, int64_t n, int j, uint16_t *out) {
   int special = 0;
   for (int64_t i = 0; i < 2 * n + 2; i++) special |= (h[i] & 0x7fff) >= 0x7c00;
@@ -64,10 +70,35 @@ static void transform_row(const gemm_kernels *kern, const uint16_t *h, int64_t n
     for (int64_t i = 0; i < n; i++) out[i] = conv_winograd_input(h + 2 * i, j);
     return;
   }
-  _Alignas(64) float d[ROOM], u[ROOM];
-  kern->expand(h, 2 * n + 2, d);
-  kern->add_ane(d + input_rule[j].a, d + input_rule[j].b, 2, input_rule[j].sign, n, u);
+  enum { ROOM = WINDOW_PAIRS + 2 * STEP };
+  _Alignas(64) float d[2 * ROOM], half[2][ROOM], u[ROOM];
+  kern->expand(h, 2 * n + STEP, d);
+  for (int64_t i = 0; i <= n; i++) {
+    half[0][i] = d[2 * i];
+    half[1][i] = d[2 * i + 1];
+  }
+  int a = input_rule[j].a, b = input_rule[j].b;
+  kern->add_ane(half[a & 1] + a / 2, half[b & 1] + b / 2, input_rule[j].sign, n, u);
   kern->store(u, n, out);
+}
+
+static window *open_window(const conv_args *c, const conv_run_of *run, int runs, window *w) {
+  w->top = run[0].oy - c->pad_top;
+  w->rows = run[runs - 1].oy - run[0].oy + c->kh;
+  w->first = runs == 1 ? run[0].ox : 0;
+  w->pairs = runs == 1 ? run[0].n : conv_pairs(c);
+  return w;
+}
+
+static void fill_window(const transformed *t, const gemm_kernels *kern, int64_t ci, window *w) {
+  const conv_args *c = t->args;
+  uint16_t h[2 * WINDOW_PAIRS + 4 * STEP] = {0};
+  for (int64_t r = 0; r < w->rows; r++) {
+    int64_t iy = w->top + r;
+    const f16 *row = iy < 0 || iy >= c->h ? NULL : t->base + (ci * c->h + iy) * c->w;
+    conv_copy_row(row, c->w, 2 * w->first - c->pad_left, 1, 2 * w->pairs + 2, h);
+    transform_row(kern, h, gemm_round_up(w->pairs, STEP), t->j, w->u + r * WINDOW_STRIDE);
+  }
 }
 
 static void get_inputs(const gemm_source *s, int64_t first, int64_t count, int width, int64_t k0, int64_t kc, uint16_t *v,
@@ -75,23 +106,22 @@ static void get_inputs(const gemm_source *s, int64_t first, int64_t count, int w
   const transformed *t = s->ctx;
   const conv_args *c = t->args;
   const gemm_kernels *kern = gemm_kernels_get();
-  _Alignas(64) uint16_t h[ROOM] = {0};
   conv_run_of run[GEMM_MAX_NR];
-  int runs = conv_runs(conv_pairs(c), first, count, run);
+  int runs = conv_runs(conv_pairs(c), first, count, run), per_window = runs > 2 ? runs : 1;
+  window windows[2], *of[GEMM_MAX_NR];
+  for (int r = 0; r < runs; r++) of[r] = r % per_window ? of[0] : open_window(c, run + r, per_window, &windows[r]);
   for (int64_t k = 0; k < kc; k++) {
     int64_t ci = (k0 + k) / c->kh, ky = (k0 + k) % c->kh;
     uint16_t *to = v + k * width;
+    for (int r = 0; (k == 0 || ky == 0) && r < runs; r += per_window) fill_window(t, kern, ci, of[r]);
     for (int r = 0; r < runs; r++) {
-      int64_t iy = run[r].oy - c->pad_top + ky;
-      const f16 *row = iy < 0 || iy >= c->h ? NULL : t->base + (ci * c->h + iy) * c->w;
-      conv_copy_row(row, c->w, 2 * run[r].ox - c->pad_left, 1, 2 * run[r].n + 2, h);
-      transform_row(kern, h, run[r].n, t->j, to + run[r].at);
+      const uint16_t *src = of[r]->u + (run[r].oy - c->pad_top + ky - of[r]->top) * WINDOW_STRIDE + run[r].ox - of[r]->first;
+      /* up to 7 values too many, into what is written next */
+      for (int i = 0; i < run[r].n; i += 8) memcpy(to + run[r].at + i, src + i, 8 * sizeof *src);
     }
     for (int64_t i = count; i < width; i++) to[i] = 0;
   }
-  out->v = v;
-  out->stride = width;
-  gemm_panel_limits(out, width, kc, k_min);
+  gemm_panel_done(s, v, width, kc, k_min, out);
 }
 
 /* -- Packed weights: for each group, the four transforms --------------------------------------------------------------------- */
@@ -160,7 +190,8 @@ static void winograd_unit(const conv_args *c, const gemm_split *p, int64_t unit,
   gemm_acc acc[4];
   for (int j = 0; j < 4; j++) {
     transformed input = {c, x, j}, weight = {c, c->packed_w ? NULL : c->weight + group * p->rows * k * 3, j};
-    gemm_source right = {.get = get_inputs, .ctx = &input}, left = {.get = get_weights, .ctx = &weight};
+    gemm_source right = {.get = get_inputs, .ctx = &input, .ane = true};
+    gemm_source left = {.get = get_weights, .ctx = &weight, .ane = true};
     if (c->packed_w) {
       const unsigned char *packed = (const unsigned char *)c->packed_w + (size_t)(group * 4 + j) * transform_size(c);
       left = gemm_source_packed(packed, p->rows, p->kern->mr, k);

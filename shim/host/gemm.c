@@ -4,13 +4,15 @@
 enum {
   MAX_MC = 128, MIN_NC = 512, MAX_NC = 4096, MAX_BLOCK = MAX_MC * MIN_NC,
   WANTED_UNITS = 48,              /* enough for 16 threads of uneven speed */
+  NEEDED_UNITS = 16,              /* worth doing some packing twice */
+  FEW_ROWS = 2, IN_PLACE_CHUNK = 32, /* rows of w read side by side, so that each is a stream */
 };
 static const double MIN_UNIT = 1 << 18; /* multiply-adds worth a hand-over to another thread */
 
 static int64_t half_of(int64_t size, int64_t step) { return gemm_round_up(gemm_ceil_div(size, 2), step); }
 
-/* Blocks are halved while there are too few units: first the columns (the left panels are widened again for each), then the
- * rows (the right panels are packed again for each). */
+/* Blocks are halved while there are too few units: first the columns (the left panels are widened again for each), then,
+ * while threads would be idle, the rows (the right panels are packed again for each). */
 gemm_split gemm_split_of(int64_t matrices, int64_t rows, int64_t cols, int64_t k) {
   gemm_split s = {.kern = gemm_kernels_get(), .rows = rows, .cols = cols};
   int mr = s.kern->mr, nr = s.kern->nr;
@@ -23,8 +25,10 @@ gemm_split gemm_split_of(int64_t matrices, int64_t rows, int64_t cols, int64_t k
     s.units = matrices * s.row_blocks * s.col_blocks;
     double work = (double)gemm_min(s.mc, rows) * (double)gemm_min(s.nc, cols) * (double)k;
     if (s.units >= WANTED_UNITS || work < 2 * MIN_UNIT) return s;
-    if (s.nc > nr && (s.nc > 4 * nr || s.mc <= 4 * mr)) s.nc = half_of(s.nc, nr);
-    else if (s.mc > mr) s.mc = half_of(s.mc, mr);
+    if (s.nc > 4 * nr || (s.nc > nr && rows <= 4 * mr)) s.nc = half_of(s.nc, nr);
+    else if (s.units < NEEDED_UNITS && s.mc > 4 * mr) s.mc = half_of(s.mc, mr);
+    else if (s.units < NEEDED_UNITS && s.nc > nr) s.nc = half_of(s.nc, nr);
+    else if (s.units < NEEDED_UNITS && s.mc > mr) s.mc = half_of(s.mc, mr);
     else return s;
   }
 }
@@ -107,8 +111,8 @@ static batch_offset offset_of(const gemm_args *g, int64_t batch) {
 static void run_unit(const gemm_args *g, const gemm_split *p, int64_t unit, void *scratch) {
   int64_t per_matrix = p->row_blocks * p->col_blocks, batch = unit / per_matrix, block = unit % per_matrix;
   batch_offset offset = offset_of(g, batch);
-  bool ane = g->profile.mode == NUM_ANE, swapped = is_swapped(g), few_rows = gemm_min(p->mc, p->rows) <= 2;
-  gemm_source x = gemm_source_strided(g->x + offset.x, g->x_row, g->x_col, ane, swapped);
+  bool ane = g->profile.mode == NUM_ANE, swapped = is_swapped(g), few_rows = p->rows <= FEW_ROWS;
+  gemm_source x = gemm_source_strided(g->x + offset.x, g->x_row, g->x_col, ane, swapped && few_rows);
   gemm_source w;
   if (g->packed_w) {
     int full_width = swapped ? p->kern->mr : p->kern->nr;
@@ -116,9 +120,10 @@ static void run_unit(const gemm_args *g, const gemm_split *p, int64_t unit, void
     if (offset.w_matrix) packed += (size_t)offset.w_matrix * matrix_size(g);
     w = gemm_source_packed(packed, g->n, full_width, g->k);
   } else {
-    w = gemm_source_strided(g->w + offset.w, g->w_col, g->w_row, ane, few_rows);
+    w = gemm_source_strided(g->w + offset.w, g->w_col, g->w_row, ane, few_rows && !swapped);
   }
   gemm_block b = {.kern = p->kern, .ane = ane, .k = g->k, .y = g->y, .y_row = g->n, .y_flat = batch * g->m * g->n,
+                  .chunk = few_rows && !g->packed_w ? IN_PLACE_CHUNK : GEMM_KC,
                   .row0 = block / p->col_blocks * p->mc, .col0 = block % p->col_blocks * p->nc,
                   .a = swapped ? &w : &x, .b = swapped ? &x : &w,
                   .bias = g->bias_axis >= 0 ? g->bias : NULL, .bias_columns = (g->bias_axis == 1) != swapped,

@@ -181,28 +181,24 @@ static void k_max(const gemm_panel *p, int width, int64_t kc, float *out) {
   }
 }
 
-/* No sum of this chunk's rounded products is larger, in units: sum over k of max|x| * max|w|, half a unit for rounding. */
-static double tight_limit(left_panel *left, right_panel *right, int nr, int64_t kc) {
+static void find_k_max(left_panel *left, right_panel *right, int nr, int64_t kc) {
   if (!left->has_k_max) k_max(&left->panel, left->width, kc, left->k_max);
   if (!right->has_k_max) k_max(&right->panel, nr, kc, right->k_max);
   left->has_k_max = right->has_k_max = true;
-  double sum = 0;
-  for (int64_t k = 0; k < kc; k++) sum += (double)left->k_max[k] * (double)right->k_max[k];
-  return sum * UNIT + 0.5 * (double)kc;
+}
+
+/* No rounded product of step k is larger, in units: half a unit for the rounding. */
+static double step_limit(const left_panel *left, const right_panel *right, int64_t k) {
+  return (double)left->k_max[k] * (double)right->k_max[k] * UNIT + 0.5;
 }
 
 /* The largest accumulator of a tile, in units. Saturated ones do not count and are set to 0: fast kernels add to them too. */
-static double largest(gemm_acc *acc, int64_t tile, size_t base, int n) {
+static double largest(const gemm_kernels *kern, gemm_acc *acc, int64_t tile, size_t base, int n) {
   int32_t *c = (int32_t *)acc->c + base;
   const int8_t *sat = acc->sat + base;
   if (acc->tile_sat[tile])
     for (int i = 0; i < n; i++) c[i] = sat[i] ? 0 : c[i];
-  uint32_t max = 0;
-  for (int i = 0; i < n; i++) {
-    uint32_t m = c[i] < 0 ? 0u - (uint32_t)c[i] : (uint32_t)c[i];
-    max = m > max ? m : max;
-  }
-  return max;
+  return kern->largest(c, n);
 }
 
 /* -- Tiles ---------------------------------------------------------------------------------------------------------------- */
@@ -210,37 +206,72 @@ static double largest(gemm_acc *acc, int64_t tile, size_t base, int n) {
 static int log2_of(int width) { return width == 1 ? 0 : width == 2 ? 1 : width == 4 ? 2 : 3; }
 
 /* Whether the products of a tile can be added without an accumulator leaving int32; keeps acc->reach. */
-static bool stays_inside(gemm_acc *acc, int64_t tile, size_t base, left_panel *left, right_panel *right, int nr, int64_t kc,
-                         double product) {
+static bool stays_inside(const gemm_kernels *kern, gemm_acc *acc, int64_t tile, size_t base, left_panel *left,
+                         right_panel *right, int64_t kc, double product) {
   double limit = (product * UNIT + 0.5) * (double)kc;
-  if (acc->reach[tile] + limit >= LIMIT) limit = fmin(limit, tight_limit(left, right, nr, kc));
-  if (acc->reach[tile] + limit >= LIMIT) acc->reach[tile] = largest(acc, tile, base, left->width * nr);
+  if (acc->reach[tile] + limit >= LIMIT) {
+    find_k_max(left, right, kern->nr, kc);
+    double sum = 0;
+    for (int64_t k = 0; k < kc; k++) sum += step_limit(left, right, k);
+    limit = fmin(limit, sum);
+  }
+  if (acc->reach[tile] + limit >= LIMIT) acc->reach[tile] = largest(kern, acc, tile, base, left->width * kern->nr);
   acc->reach[tile] += limit;
   return acc->reach[tile] < LIMIT;
 }
 
-static void run_mac(const gemm_block *b, gemm_acc *acc, int64_t tile, gemm_tile *t, left_panel *left, right_panel *right,
-                    int full) {
+static gemm_tile part_of(const gemm_tile *t, int64_t k, int64_t kc) {
+  gemm_tile part = *t;
+  part.kc = kc;
+  part.a += k * t->a_stride;
+  part.t += k * t->a_stride;
+  part.b += k * t->b_stride;
+  part.a_min += k;
+  part.b_min += k;
+  return part;
+}
+
+/* A chunk that might leave int32, in parts: as many steps at once as provably stay inside from the accumulators' present
+ * values; where not even a few do, the exact kernel with its saturation. */
+static void run_near_limit(const gemm_kernels *kern, gemm_acc *acc, int64_t tile, size_t base, const gemm_tile *t,
+                           left_panel *left, right_panel *right, gemm_tile_fn *fast) {
+  enum { FEW = 8, SLOW = 32 };
+  int n = left->width * kern->nr;
+  for (int64_t k = 0; k < t->kc;) {
+    double reach = largest(kern, acc, tile, base, n), next;
+    int64_t end = k;
+    while (end < t->kc && (next = reach + step_limit(left, right, end)) < LIMIT) reach = next, end++;
+    if (end == t->kc || end - k >= FEW) {
+      gemm_tile part = part_of(t, k, end - k);
+      fast(&part);
+    } else {
+      end = gemm_min(k + SLOW, t->kc);
+      if (!acc->tile_sat[tile]) memset(acc->sat + base, 0, (size_t)(kern->mr * kern->nr));
+      acc->tile_sat[tile] = 1;
+      gemm_tile part = part_of(t, k, end - k);
+      kern->slow(&part, left->width, acc->sat + base);
+    }
+    k = end;
+  }
+  acc->reach[tile] = largest(kern, acc, tile, base, n);
+}
+
+static void run_mac(const gemm_block *b, gemm_acc *acc, int64_t tile, const gemm_tile *t, left_panel *left,
+                    right_panel *right, int full) {
   const gemm_kernels *kern = b->kern;
   size_t base = (size_t)tile * (size_t)(kern->mr * kern->nr);
-  int most = left->panel.max, least = left->panel.min;
-  double product = (double)magnitude_of(most) * (double)magnitude_of(right->panel.max);
+  double product = (double)magnitude_of(left->panel.max) * (double)magnitude_of(right->panel.max);
   if (product == 0) return;
-  if (!stays_inside(acc, tile, base, left, right, kern->nr, t->kc, product)) {
-    if (!acc->tile_sat[tile]) memset(acc->sat + base, 0, (size_t)(kern->mr * kern->nr));
-    acc->tile_sat[tile] = 1;
-    kern->slow(t, left->width, acc->sat + base);
-    acc->reach[tile] = largest(acc, tile, base, left->width * kern->nr);
-    return;
-  }
   bool narrow = product < 64 && right->panel.max < 0x7c00 && kern->tile[GEMM_NARROW][0][0];
-  bool drop = least + right->panel.min < 14;
+  bool drop = left->panel.min + right->panel.min < 14;
   enum gemm_kind kind = !narrow ? GEMM_WIDE : drop ? GEMM_NARROW_DROP : GEMM_NARROW;
   if (kind != GEMM_NARROW && !left->has_threshold) {
     kern->threshold(left->a, t->kc * left->width, left->t);
     left->has_threshold = true;
   }
-  kern->tile[kind][full][log2_of(left->width)](t);
+  gemm_tile_fn *fast = kern->tile[kind][full][log2_of(left->width)];
+  if (stays_inside(kern, acc, tile, base, left, right, t->kc, product)) fast(t);
+  else run_near_limit(kern, acc, tile, base, t, left, right, fast);
 }
 
 static void run_column(const gemm_block *b, gemm_acc *acc, int64_t j, int64_t kc, left_panel *left, right_panel *right) {
@@ -271,8 +302,8 @@ void gemm_accumulate(const gemm_block *b, gemm_acc *acc, void *memory, void *wor
   right_panel right;
   left_panel *left = carve_work(kern, acc->row_panels, work, &right);
   start(b, acc);
-  for (int64_t k0 = 0; k0 < b->k; k0 += GEMM_KC) {
-    int64_t kc = gemm_min(GEMM_KC, b->k - k0);
+  for (int64_t k0 = 0; k0 < b->k; k0 += b->chunk) {
+    int64_t kc = gemm_min(b->chunk, b->k - k0);
     for (int64_t i = 0; i < acc->row_panels; i++) load_left(b, i, k0, kc, &left[i]);
     for (int64_t j = 0; j < acc->col_panels; j++) {
       int64_t count = gemm_min(kern->nr, b->cols - j * kern->nr);

@@ -237,9 +237,9 @@ static void store(const float *v, int64_t n, f16 *out) {
 
 /* The fp32 sum s is rounded to nearest; when it sits on a tie of the 11-bit grid but the exact sum (error from TwoSum) lies
  * nearer to zero, the tie is undone. Sums below 2^-14 are multiples of 2^-24: exact. */
-static void add_ane(const float *a, const float *b, int64_t stride, float sign, int64_t n, float *out) {
+static void add_ane(const float *a, const float *b, float sign, int64_t n, float *out) {
   for (int64_t i = 0; i < n; i++) {
-    float x = a[i * stride], y = sign * b[i * stride], s = x + y, yy = s - x, error = (x - (s - yy)) + (y - yy);
+    float x = a[i], y = sign * b[i], s = x + y, yy = s - x, error = (x - (s - yy)) + (y - yy);
     uint32_t bits = to_bits(s);
     bool inward = (error > 0) != (s > 0) && error != 0, tie = (bits & 0x1fff) == 0x1000;
     float r = round11(from_bits(bits - (tie && inward)));
@@ -247,6 +247,15 @@ static void add_ane(const float *a, const float *b, int64_t stride, float sign, 
     r = r <= -65536.0f ? -__builtin_inff() : r;
     out[i] = r;
   }
+}
+
+static uint32_t largest(const int32_t *c, int64_t n) {
+  uint32_t max = 0;
+  for (int64_t i = 0; i < n; i++) {
+    uint32_t m = c[i] < 0 ? 0u - (uint32_t)c[i] : (uint32_t)c[i];
+    max = m > max ? m : max;
+  }
+  return max;
 }
 
 static void scale_ane(const float *a, float w, int64_t n, float *out) {
@@ -283,4 +292,4 @@ TILES(narrow_drop)
 #define KERNELS                                                                                                        \
   {.mr = MR, .nr = NR, .lanes = VL, .tile = {[GEMM_FAST] = ROWS(fast), [GEMM_WIDE] = ROWS(wide), NARROW_ROWS},         \
    .slow = tile_slow, .expand = expand, .expand_ane = expand_ane, .threshold = threshold, .round_ane = round_ane,      \
-   .store = store, .add_ane = add_ane, .scale_ane = scale_ane}
+   .store = store, .largest = largest, .add_ane = add_ane, .scale_ane = scale_ane}

@@ -49,8 +49,9 @@ typedef struct {
   void (*threshold)(const float *a, int64_t n, float *t); /* from expand_ane form */
   void (*round_ane)(const int32_t *c, int64_t n, float *out); /* units of 2^-16 -> RHA, as fp32 */
   void (*store)(const float *v, int64_t n, f16 *out);         /* round to nearest even */
+  uint32_t (*largest)(const int32_t *c, int64_t n);           /* magnitude */
   /* out[i] = RHA(a[i] + sign * b[i]) for finite fp16 values in fp32, as fp32. */
-  void (*add_ane)(const float *a, const float *b, int64_t stride, float sign, int64_t n, float *out);
+  void (*add_ane)(const float *a, const float *b, float sign, int64_t n, float *out);
   void (*scale_ane)(const float *a, float w, int64_t n, float *out); /* RHA2(a[i] * w), finite operands */
 } gemm_kernels;
 
@@ -87,12 +88,14 @@ struct gemm_source {
   /* gemm_source_strided, gemm_source_packed */
   const f16 *base;
   int64_t s_lane, s_k;
-  bool in_place; /* full panels with s_lane = 1 are not worth copying */
+  bool few_rows; /* right panels meet so few rows that neither copying nor k_min is worth while */
   const unsigned char *packed;
   int64_t lanes, full_width, k;
 };
 
-gemm_source gemm_source_strided(const f16 *base, int64_t s_lane, int64_t s_k, bool ane, bool in_place);
+gemm_source gemm_source_strided(const f16 *base, int64_t s_lane, int64_t s_k, bool ane, bool few_rows);
+/* Sets v and stride of a packed right or left panel, and its limits where they are needed. */
+void gemm_panel_done(const gemm_source *source, const uint16_t *v, int width, int64_t kc, uint8_t *k_min, gemm_panel *out);
 
 /* The packed form of a constant operand with `lanes` rows or columns: for each chunk, for each panel, one record: header,
  * k_min, values. full_width is mr for a left operand, nr for a right one. */
@@ -116,6 +119,7 @@ typedef struct {
   const gemm_kernels *kern;
   bool ane;
   int64_t row0, rows, col0, cols, k; /* row0 is a multiple of mr, col0 of nr */
+  int64_t chunk;     /* at most GEMM_KC; exactly that with packed operands */
   const gemm_source *a, *b;
   const f16 *bias;   /* of row 0 or column 0 of the whole matrix, or NULL */
   bool bias_columns;

@@ -164,23 +164,29 @@ void gemm_panel_max(gemm_panel *panel, int width, int64_t kc) {
 
 /* -- Sources --------------------------------------------------------------------------------------------------------------- */
 
+void gemm_panel_done(const gemm_source *source, const uint16_t *v, int width, int64_t kc, uint8_t *k_min, gemm_panel *out) {
+  out->v = v;
+  out->stride = width;
+  if (!source->ane) return;
+  if (source->few_rows && width % 8 == 0) gemm_panel_max(out, width, kc);
+  else gemm_panel_limits(out, width, kc, k_min);
+}
+
 static void get_strided(const gemm_source *s, int64_t first, int64_t count, int width, int64_t k0, int64_t kc, uint16_t *v,
                         uint8_t *k_min, gemm_panel *out) {
   const f16 *src = s->base + first * s->s_lane + k0 * s->s_k;
-  if (s->in_place && s->s_lane == 1 && count == width && width % 8 == 0) {
+  if (s->few_rows && s->s_lane == 1 && count == width && width % 8 == 0) {
     out->v = src;
     out->stride = s->s_k;
     if (s->ane) gemm_panel_max(out, width, kc);
     return;
   }
   gemm_pack(src, s->s_lane, s->s_k, count, width, kc, v);
-  out->v = v;
-  out->stride = width;
-  if (s->ane) gemm_panel_limits(out, width, kc, k_min);
+  gemm_panel_done(s, v, width, kc, k_min, out);
 }
 
-gemm_source gemm_source_strided(const f16 *base, int64_t s_lane, int64_t s_k, bool ane, bool in_place) {
-  return (gemm_source){.get = get_strided, .ane = ane, .base = base, .s_lane = s_lane, .s_k = s_k, .in_place = in_place};
+gemm_source gemm_source_strided(const f16 *base, int64_t s_lane, int64_t s_k, bool ane, bool few_rows) {
+  return (gemm_source){.get = get_strided, .ane = ane, .base = base, .s_lane = s_lane, .s_k = s_k, .few_rows = few_rows};
 }
 
 int gemm_left_width(int64_t count) {
