@@ -922,8 +922,8 @@ const FP16_ONLY: readonly Dtype[] = ["fp16"];
 
 /** What to do about an operand of a type the operation does not take. */
 const WAY_OUT: Readonly<Partial<Record<Dtype, string>>> = {
-  bool: "a comparison feeds select or logicalNot only",
-  fp16: "compare it first",
+  bool: "Comparisons feed select and logicalNot only",
+  fp16: "Compare it first",
 };
 
 /**
@@ -949,7 +949,7 @@ export function apply(name: string, inputs: readonly Tensor[], args: Record<stri
     if (!(input instanceof Tensor)) throw new ArgumentError(`${name}: operand ${i} is not a Tensor`);
     const accepted = op.accepts?.(i) ?? FP16_ONLY;
     if (accepted.includes(input.dtype)) return;
-    const wayOut = WAY_OUT[input.dtype] ?? "call cast() on it first";
+    const wayOut = WAY_OUT[input.dtype] ?? "Call cast() on it first";
     throw new DtypeError(
       `${name}: operand ${i} ${show(input.shape)} is ${input.dtype}; expected ${accepted.join(" or ")}. ${wayOut}`,
     );
