@@ -43,7 +43,7 @@ export interface BuildOptions {
   readonly log?: (line: string) => void;
   /** True when the user asked for the build: `ANEFORGE_NO_AUTOBUILD` does not apply. */
   readonly asked?: boolean;
-  /** Treat a compiler warning as a failure. Default: false. */
+  /** Compile even when the library is there, and treat a warning as a failure. Default: false. */
   readonly strict?: boolean;
 }
 
@@ -198,7 +198,7 @@ function publish(out: string, target: string, library: LibraryName, temp: string
 export function buildLibrary(library: LibraryName, options: BuildOptions = {}): string {
   const libDir = `${options.base ?? cacheBase()}/lib`;
   const sources = loadSources(library);
-  const built = findBuilt(libDir, sources, lookupCompiler());
+  const built = options.strict ? undefined : findBuilt(libDir, sources, lookupCompiler());
   if (built) return `${built}/${libraryFile(library)}`;
   if (!options.asked && envText("ANEFORGE_NO_AUTOBUILD")) {
     throw new DeviceError(
@@ -236,4 +236,12 @@ function main(args: readonly string[]): void {
   }
 }
 
-if (import.meta.main) main(Deno.args);
+if (import.meta.main) {
+  try {
+    main(Deno.args);
+  } catch (error) {
+    if (!(error instanceof DeviceError)) throw error;
+    console.error(`error: ${error.message}`);
+    Deno.exit(1);
+  }
+}

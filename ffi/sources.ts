@@ -61,6 +61,7 @@ export const SOURCES: Readonly<Record<LibraryName, readonly string[]>> = {
     "mil_lex.c",
     "mil_ops.c",
     "mil_parse.c",
+    "mil_read.c",
     "mil_shape.c",
     "mil_target.c",
     "numerics.c",
