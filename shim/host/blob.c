@@ -29,14 +29,14 @@ typedef struct mil_file {
 
 /* dtype codes of the container; types without a code cannot be stored. */
 static const uint8_t codes[] = {
-    [MIL_FP16] = 1,  [MIL_FP32] = 2,  [MIL_UINT8] = 3, [MIL_INT8] = 4,   [MIL_INT16] = 6,   [MIL_UINT16] = 7,
+    [MIL_FP16] = 1,  [MIL_FP32] = 2,   [MIL_UINT8] = 3,  [MIL_INT8] = 4,    [MIL_INT16] = 6,  [MIL_UINT16] = 7,
     [MIL_UINT1] = 9, [MIL_UINT4] = 11, [MIL_INT32] = 14, [MIL_UINT32] = 15, [MIL_STRING] = 0,
 };
 
 static const char *code_name(uint32_t code) {
-  static const char *const names[] = {"0",     "Float16", "Float32", "UInt8", "Int8",  "BFloat16", "Int16",        "UInt16",
-                                      "Int4",  "UInt1",   "UInt2",   "UInt4", "UInt3", "UInt6",    "Int32",        "UInt32",
-                                      "Float8E4M3FN", "Float8E5M2"};
+  static const char *const names[] = {"0",     "Float16", "Float32", "UInt8",  "Int8",         "BFloat16",
+                                      "Int16", "UInt16",  "Int4",    "UInt1",  "UInt2",        "UInt4",
+                                      "UInt3", "UInt6",   "Int32",   "UInt32", "Float8E4M3FN", "Float8E5M2"};
   return code < sizeof names / sizeof *names ? names[code] : "unknown";
 }
 
@@ -90,7 +90,8 @@ static const mil_file *open_file(mil_reader *r, mil_pos pos, const char *path) {
     if (!strcmp(f->path, path)) return f;
   const char *name = r->statement, *relative = below_model(path);
   if (!relative)
-    mil_fail(r, pos, "weight '%s': path \"%s\" is refused: weights lie below \"@model_path/\", without \"..\"", name, path);
+    mil_fail(r, pos, "weight '%s': path \"%s\" is refused: weights lie below \"@model_path/\", without \"..\"", name,
+             path);
   mil_file *f = mil_alloc(r, 1, sizeof *f);
   size_t length = strlen(r->model_dir) + strlen(relative) + 2;
   char *full = mil_alloc(r, length, 1);
@@ -107,7 +108,8 @@ static const mil_file *open_file(mil_reader *r, mil_pos pos, const char *path) {
   if (f->size < HEADER_BYTES)
     mil_fail(r, pos, "weight '%s': %s has %zu bytes, less than the header of %u", name, path, f->size, HEADER_BYTES);
   if (u32_at(f->data + 4) != VERSION)
-    mil_fail(r, pos, "weight '%s': %s has container version %" PRIu32 ", expected %u", name, path, u32_at(f->data + 4), VERSION);
+    mil_fail(r, pos, "weight '%s': %s has container version %" PRIu32 ", expected %u", name, path, u32_at(f->data + 4),
+             VERSION);
   if (!u32_at(f->data)) mil_fail(r, pos, "weight '%s': the header of %s counts 0 blobs", name, path);
   f->next = r->files;
   r->files = f;
@@ -122,24 +124,25 @@ const void *mil_blob(mil_reader *r, mil_pos pos, const char *path, uint64_t offs
   if (!codes[type->dtype]) mil_fail(r, pos, "weight '%s': %s cannot be stored in a weight file", name, text);
   const mil_file *f = open_file(r, pos, path);
   if (offset < HEADER_BYTES || offset > f->size || f->size - offset < DESCRIPTOR_BYTES)
-    mil_fail(r, pos, "weight '%s': no descriptor fits at offset %" PRIu64 " of %s (%zu bytes, first descriptor at %u)", name,
-             offset, path, f->size, HEADER_BYTES);
+    mil_fail(r, pos, "weight '%s': no descriptor fits at offset %" PRIu64 " of %s (%zu bytes, first descriptor at %u)",
+             name, offset, path, f->size, HEADER_BYTES);
   const uint8_t *d = f->data + offset;
   if (u32_at(d) != SENTINEL)
-    mil_fail(r, pos, "weight '%s': no descriptor at offset %" PRIu64 " of %s: found 0x%08" PRIX32 ", expected 0x%08X", name,
-             offset, path, u32_at(d), SENTINEL);
+    mil_fail(r, pos, "weight '%s': no descriptor at offset %" PRIu64 " of %s: found 0x%08" PRIX32 ", expected 0x%08X",
+             name, offset, path, u32_at(d), SENTINEL);
   uint32_t code = u32_at(d + 4);
   if (code != codes[type->dtype])
-    mil_fail(r, pos, "weight '%s': the blob at offset %" PRIu64 " holds dtype code %" PRIu32 " (%s), the text says %s", name,
-             offset, code, code_name(code), text);
+    mil_fail(r, pos, "weight '%s': the blob at offset %" PRIu64 " holds dtype code %" PRIu32 " (%s), the text says %s",
+             name, offset, code, code_name(code), text);
   uint64_t length = u64_at(d + 8), start = u64_at(d + 16);
   size_t bytes = mil_bytes(type);
   if (length != bytes)
-    mil_fail(r, pos, "weight '%s': the blob at offset %" PRIu64 " has %" PRIu64 " bytes, %s needs %zu", name, offset, length, text,
-             bytes);
+    mil_fail(r, pos, "weight '%s': the blob at offset %" PRIu64 " has %" PRIu64 " bytes, %s needs %zu", name, offset,
+             length, text, bytes);
   if (start < HEADER_BYTES || start > f->size || length > f->size - start)
-    mil_fail(r, pos, "weight '%s': payload of %" PRIu64 " bytes at offset %" PRIu64 " is outside %s (%zu bytes; truncated?)", name,
-             length, start, path, f->size);
+    mil_fail(r, pos,
+             "weight '%s': payload of %" PRIu64 " bytes at offset %" PRIu64 " is outside %s (%zu bytes; truncated?)",
+             name, length, start, path, f->size);
   /* Kernels read elements in place, so a payload that is misaligned for its element type is copied; others stay in the
    * mapping. */
   const void *payload = f->data + start;

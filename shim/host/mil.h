@@ -1,4 +1,4 @@
-/* mil.h - a MIL program in memory: read (mil_lex.c, mil_parse.c), weights attached (blob.c), checked (mil_check.c).
+/* mil.h - a MIL program in memory: read (mil_read.c, mil_lex.c, mil_parse.c), weights attached (blob.c), checked (mil_check.c).
  *
  * Everything hangs on one arena and dies with mil_free(). After mil_read() has returned a program it is sound: every name
  * is defined once and before its use, every operation is known with valid arguments, every declared type is the one the

@@ -16,15 +16,15 @@ typedef struct {
   int line, col;
 } mil_pos;
 
-/* -- arena.c: memory that lives and dies with one program ----------------------------------------------------------- */
+/* -- arena.c: memory that lives and dies with one program ---------------------------------------------------------- */
 
-mil_arena *arena_new(void);                                        /* NULL when out of memory */
-void *arena_alloc(mil_arena *arena, size_t size, size_t align);    /* zeroed; NULL when out of memory */
+mil_arena *arena_new(void);                                     /* NULL when out of memory */
+void *arena_alloc(mil_arena *arena, size_t size, size_t align); /* zeroed; NULL when out of memory */
 /* Takes over a mapping: unmapped by arena_free. false when out of memory (then the caller still owns it). */
 bool arena_keep_mapping(mil_arena *arena, void *data, size_t size);
 void arena_free(mil_arena *arena);
 
-/* -- mil_lex.c: text to tokens -------------------------------------------------------------------------------------- */
+/* -- mil_lex.c: text to tokens ------------------------------------------------------------------------------------- */
 
 enum mil_token_kind { TK_EOF, TK_IDENT, TK_NUMBER, TK_STRING, TK_PUNCT };
 
@@ -39,7 +39,7 @@ typedef struct {
  * arena's, so nothing is lost by jumping. */
 typedef struct mil_reader {
   jmp_buf failed;
-  const char *file;      /* as printed in messages */
+  const char *file; /* as printed in messages */
   const char *text, *end;
   const char *model_dir; /* "@model_path" */
   const char *target;
@@ -47,10 +47,10 @@ typedef struct mil_reader {
   char *error;
   size_t error_size;
 
-  const char *at;        /* next byte to lex */
+  const char *at; /* next byte to lex */
   int line;
   const char *line_start;
-  mil_token token;       /* one token of lookahead */
+  mil_token token; /* one token of lookahead */
 
   mil_program *program;
   mil_arena *arena;
@@ -71,7 +71,7 @@ char *mil_copy_string(mil_reader *r, const char *text, size_t length);
 
 void mil_next(mil_reader *r);
 bool mil_token_is(const mil_token *token, const char *text);
-bool mil_peek(const mil_reader *r, const char *text);   /* identifier or punctuation */
+bool mil_peek(const mil_reader *r, const char *text); /* identifier or punctuation */
 bool mil_accept(mil_reader *r, const char *text);
 void mil_expect(mil_reader *r, const char *text);
 /* Numbers of the text. The value is the current token, which is consumed. */
@@ -81,18 +81,18 @@ uint64_t mil_lex_uint64(mil_reader *r);
 /* The token for a message: quoted and clipped. buf may be short. */
 const char *mil_token_text(const mil_token *token, char *buf, size_t size);
 
-/* -- mil_parse.c: tokens to a program ------------------------------------------------------------------------------- */
+/* -- mil_parse.c: tokens to a program ------------------------------------------------------------------------------ */
 
 void mil_parse(mil_reader *r);
 
-/* -- blob.c: weight files ------------------------------------------------------------------------------------------- */
+/* -- blob.c: weight files ------------------------------------------------------------------------------------------ */
 
 /* Maps a regular file for reading. An empty file gives data NULL and size 0. false with errno set on failure. */
 bool mil_map_file(const char *path, void **data, size_t *size);
 /* The payload of the descriptor at offset in the file that path names, checked against type. */
 const void *mil_blob(mil_reader *r, mil_pos pos, const char *path, uint64_t offset, const mil_type *type);
 
-/* -- mil_ops.c: the operation table --------------------------------------------------------------------------------- */
+/* -- mil_ops.c: the operation table -------------------------------------------------------------------------------- */
 
 enum mil_form {
   FORM_DATA,   /* a runtime value or a constant */
@@ -101,13 +101,13 @@ enum mil_form {
   FORM_ARRAY,  /* constant of any rank */
   FORM_WEIGHT, /* constant of any rank or the result of a constexpr operation */
   FORM_TUPLE,
-  FORM_OTHER,  /* lists, states and blocks: none of the operations that run has one */
+  FORM_OTHER, /* lists, states and blocks: none of the operations that run has one */
 };
 
 enum mil_default_kind {
-  DEFAULT_NONE,      /* required */
-  DEFAULT_ABSENT,    /* optional without a value */
-  DEFAULT_NUMBER,    /* int, bool or real in number */
+  DEFAULT_NONE,   /* required */
+  DEFAULT_ABSENT, /* optional without a value */
+  DEFAULT_NUMBER, /* int, bool or real in number */
   DEFAULT_TEXT,
   DEFAULT_ONES,      /* one per spatial axis of x */
   DEFAULT_ZEROS,     /* two per spatial axis of x */
@@ -118,10 +118,10 @@ enum mil_default_kind {
 typedef struct {
   const char *name;
   uint8_t form, default_kind;
-  char domain;        /* arguments with the same letter have the same dtype; 0 = none */
-  uint16_t types;     /* mask of 1 << mil_dtype */
-  double number;      /* default */
-  const char *text;   /* default */
+  char domain;         /* arguments with the same letter have the same dtype; 0 = none */
+  uint16_t types;      /* mask of 1 << mil_dtype */
+  double number;       /* default */
+  const char *text;    /* default */
   const char *choices; /* "A|B|C" */
 } mil_arg_info;
 
@@ -132,12 +132,12 @@ enum mil_wall { WALL_NONE, WALL_NOT_IMPLEMENTED, WALL_COMPILE };
 
 struct mil_op_info {
   const char *name;
-  uint8_t id;           /* OP_NONE: not run by this engine */
-  uint8_t since;        /* first opset: 15 .. 18 */
-  uint8_t family;       /* first capability family the ANE has it on */
-  uint8_t wall;         /* why the ANE itself refuses it */
-  const char *hint;     /* what to use instead, or NULL */
-  mil_check *check;     /* NULL unless id is set */
+  uint8_t id;       /* OP_NONE: not run by this engine */
+  uint8_t since;    /* first opset: 15 .. 18 */
+  uint8_t family;   /* first capability family the ANE has it on */
+  uint8_t wall;     /* why the ANE itself refuses it */
+  const char *hint; /* what to use instead, or NULL */
+  mil_check *check; /* NULL unless id is set */
   const mil_arg_info *arg;
   int n_args;
 };
@@ -152,13 +152,15 @@ int64_t mil_const_int(const mil_value *value, int64_t i);
 
 static inline bool mil_is_reduction(enum mil_op_id id) { return id >= OP_REDUCE_SUM && id <= OP_REDUCE_LOG_SUM_EXP; }
 static inline bool mil_is_elementwise(enum mil_op_id id) { return id >= OP_RELU && id <= OP_SELECT; }
-static inline bool mil_is_constexpr(enum mil_op_id id) { return id >= OP_CONSTEXPR_AFFINE && id <= OP_CONSTEXPR_BLOCKWISE; }
+static inline bool mil_is_constexpr(enum mil_op_id id) {
+  return id >= OP_CONSTEXPR_AFFINE && id <= OP_CONSTEXPR_BLOCKWISE;
+}
 /* Id of the operation that computes value; OP_NONE for parameters and literals. */
 static inline enum mil_op_id mil_source(const mil_value *value) {
   return value->producer ? mil_op_id_of(value->producer) : OP_NONE;
 }
 
-/* -- mil_check.c: arguments against the table, then what the ANE's compiler rejects --------------------------------- */
+/* -- mil_check.c: arguments against the table, then what the ANE's compiler rejects -------------------------------- */
 
 /* Refuses an operation that cannot run on the target, before its arguments are read. */
 void mil_check_available(mil_reader *r, mil_pos pos, const mil_op_info *info);
@@ -168,7 +170,7 @@ void mil_check_output(mil_reader *r, mil_pos pos, const mil_value *output);
 /* Position of the named argument of the operation being checked (of the operation itself when absent). */
 mil_pos mil_arg_pos(const mil_reader *r, const mil_op *op, const char *name);
 
-/* -- mil_shape.c: one check per operation, listed here for the table ------------------------------------------------ */
+/* -- mil_shape.c: one check per operation, listed here for the table ----------------------------------------------- */
 
 mil_check mil_shape_same, mil_shape_not, mil_shape_prelu, mil_shape_cast, mil_shape_binary, mil_shape_mul,
     mil_shape_compare, mil_shape_select, mil_shape_matmul, mil_shape_linear, mil_shape_conv, mil_shape_conv_transpose,
@@ -177,7 +179,7 @@ mil_check mil_shape_same, mil_shape_not, mil_shape_prelu, mil_shape_cast, mil_sh
     mil_shape_tile, mil_shape_concat, mil_shape_stack, mil_shape_split, mil_shape_affine_weight, mil_shape_lut_weight,
     mil_shape_sparse_weight, mil_shape_blockwise_weight;
 
-/* -- mil_target.c: compiler targets and the limits of their families ------------------------------------------------ */
+/* -- mil_target.c: compiler targets and the limits of their families ----------------------------------------------- */
 
 #define MIL_DEFAULT_TARGET "h13"
 

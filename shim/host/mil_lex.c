@@ -14,11 +14,11 @@
 
 #include "mil_internal.h"
 
-#define MAX_NUMBER 128  /* characters of one number */
+#define MAX_NUMBER 128 /* characters of one number */
 #define MAX_IDENT 1024
-#define EXCERPT 120     /* columns of the source line shown */
+#define EXCERPT 120 /* columns of the source line shown */
 
-/* -- Failure -------------------------------------------------------------------------------------------------------- */
+/* -- Failure ------------------------------------------------------------------------------------------------------- */
 
 /* Appends like snprintf at *used; never past size. */
 __attribute__((format(printf, 4, 0))) static void append_v(char *buf, size_t size, size_t *used, const char *format,
@@ -28,7 +28,8 @@ __attribute__((format(printf, 4, 0))) static void append_v(char *buf, size_t siz
   if (n > 0) *used = (size_t)n < size - *used ? *used + (size_t)n : size - 1;
 }
 
-__attribute__((format(printf, 4, 5))) static void append(char *buf, size_t size, size_t *used, const char *format, ...) {
+__attribute__((format(printf, 4, 5))) static void append(char *buf, size_t size, size_t *used, const char *format,
+                                                         ...) {
   va_list args;
   va_start(args, format);
   append_v(buf, size, used, format, args);
@@ -95,7 +96,7 @@ char *mil_copy_string(mil_reader *r, const char *text, size_t length) {
   return copy;
 }
 
-/* -- Tokens --------------------------------------------------------------------------------------------------------- */
+/* -- Tokens -------------------------------------------------------------------------------------------------------- */
 
 static bool is_digit(char c) { return c >= '0' && c <= '9'; }
 static bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; }
@@ -120,7 +121,7 @@ static void skip_blanks(mil_reader *r) {
   }
 }
 
-/* A number runs over letters, digits and dots, and over a sign that follows an exponent letter ("e" is a digit in hex). */
+/* A number runs over letters, digits and dots, and over a sign behind an exponent letter ("e" is a digit in hex). */
 static const char *number_end(const mil_reader *r) {
   const char *p = r->at;
   if (p < r->end && *p == '-') p++;
@@ -146,13 +147,15 @@ void mil_next(mil_reader *r) {
     t->kind = TK_IDENT;
     while (r->at < r->end && (is_letter(*r->at) || is_digit(*r->at))) r->at++;
     t->length = (size_t)(r->at - t->text);
-    if (t->length > MAX_IDENT) mil_fail(r, t->pos, "a name has %zu characters, at most %d are accepted", t->length, MAX_IDENT);
+    if (t->length > MAX_IDENT)
+      mil_fail(r, t->pos, "a name has %zu characters, at most %d are accepted", t->length, MAX_IDENT);
   } else if (is_digit(c) || (c == '-' && (is_digit(after) || is_letter(after) || after == '.')) ||
              (c == '.' && is_digit(after))) {
     t->kind = TK_NUMBER;
     r->at = number_end(r);
     t->length = (size_t)(r->at - t->text);
-    if (t->length >= MAX_NUMBER) mil_fail(r, t->pos, "a number has %zu characters, at most %d are accepted", t->length, MAX_NUMBER - 1);
+    if (t->length >= MAX_NUMBER)
+      mil_fail(r, t->pos, "a number has %zu characters, at most %d are accepted", t->length, MAX_NUMBER - 1);
   } else if (c == '"') {
     t->kind = TK_STRING;
     t->text = ++r->at;
@@ -191,9 +194,12 @@ bool mil_accept(mil_reader *r, const char *text) {
 
 const char *mil_token_text(const mil_token *token, char *buf, size_t size) {
   int length = token->length < 40 ? (int)token->length : 40;
-  if (token->kind == TK_EOF) snprintf(buf, size, "the end of the text");
-  else if (token->kind == TK_STRING) snprintf(buf, size, "the string \"%.*s\"", length, token->text);
-  else snprintf(buf, size, "'%.*s'", length, token->text);
+  if (token->kind == TK_EOF)
+    snprintf(buf, size, "the end of the text");
+  else if (token->kind == TK_STRING)
+    snprintf(buf, size, "the string \"%.*s\"", length, token->text);
+  else
+    snprintf(buf, size, "'%.*s'", length, token->text);
   return buf;
 }
 
@@ -203,7 +209,7 @@ void mil_expect(mil_reader *r, const char *text) {
   mil_fail(r, r->token.pos, "expected '%s' before %s", text, mil_token_text(&r->token, seen, sizeof seen));
 }
 
-/* -- Numbers -------------------------------------------------------------------------------------------------------- */
+/* -- Numbers ------------------------------------------------------------------------------------------------------- */
 
 /* The current number token as a C string. */
 static const char *number_text(mil_reader *r, char buf[MAX_NUMBER], const char *what) {

@@ -12,8 +12,8 @@
  *     REST(name, since, family, args..)               the ANE runs it, this engine does not
  *     WALL(name, since, kind, hint, args..)           the ANE refuses it
  *
- * since: first opset. family: first capability family. Argument forms are the macros below: domain is a letter (arguments
- * with the same letter have the same dtype) or 0, types a sum of the letters' bits. */
+ * since: first opset. family: first capability family. The forms of arguments are the macros below: domain is a letter
+ * (arguments with the same letter have the same dtype) or 0, types a set of dtypes. */
 #define H (1 << MIL_FP16)
 #define F (1 << MIL_FP32)
 #define B (1 << MIL_BOOL)
@@ -31,7 +31,8 @@
 #define ANY (H | F | B | I8 | U8 | I16 | U16 | I32)
 #define INDEX (I8 | I16 | I32)
 
-#define ARG(n, f, k, d, t, ...) {.name = n, .form = FORM_##f, .default_kind = DEFAULT_##k, .domain = d, .types = t, __VA_ARGS__}
+#define ARG(n, f, k, d, t, ...)                                                                                        \
+  { .name = n, .form = FORM_##f, .default_kind = DEFAULT_##k, .domain = d, .types = t, __VA_ARGS__ }
 #define DATA(n, d, t) ARG(n, DATA, NONE, d, t, )
 #define OPT_DATA(n, d, t) ARG(n, DATA, ABSENT, d, t, )
 #define WEIGHT(n, d, t) ARG(n, WEIGHT, NONE, d, t, )
@@ -50,7 +51,8 @@
 #define TUPLE(n) ARG(n, TUPLE, NONE, 0, 0, )
 #define OTHER(n) ARG(n, OTHER, NONE, 0, 0, )
 
-#define ARGS(...) .arg = (const mil_arg_info[]){__VA_ARGS__}, .n_args = sizeof((mil_arg_info[]){__VA_ARGS__}) / sizeof(mil_arg_info)
+#define ARGS(...)                                                                                                      \
+  .arg = (const mil_arg_info[]){__VA_ARGS__}, .n_args = sizeof((mil_arg_info[]){__VA_ARGS__}) / sizeof(mil_arg_info)
 #define RUN(n, i, s, f, c, ...) {.name = n, .id = i, .since = s, .family = f, .check = c, ARGS(__VA_ARGS__)},
 #define REST(n, s, f, ...) {.name = n, .since = s, .family = f, ARGS(__VA_ARGS__)},
 #define WALL(n, s, w, h, ...) {.name = n, .since = s, .family = 2, .wall = WALL_##w, .hint = h, ARGS(__VA_ARGS__)},
@@ -72,8 +74,10 @@ const mil_op_info *mil_find_op(const char *name, size_t length) {
   while (low < high) {
     int middle = (low + high) / 2, order = compare(name, length, mil_op_table[middle].name);
     if (!order) return &mil_op_table[middle];
-    if (order < 0) high = middle;
-    else low = middle + 1;
+    if (order < 0)
+      high = middle;
+    else
+      low = middle + 1;
   }
   return NULL;
 }
@@ -84,15 +88,16 @@ const mil_arg_info *mil_find_arg(const mil_op_info *info, const char *name, size
   return NULL;
 }
 
-/* -- Types ---------------------------------------------------------------------------------------------------------- */
+/* -- Types --------------------------------------------------------------------------------------------------------- */
 
 static const struct {
   const char *name;
   int bits;
 } dtypes[] = {
-    [MIL_FP16] = {"fp16", 16},     [MIL_FP32] = {"fp32", 32},     [MIL_BOOL] = {"bool", 8},    [MIL_INT8] = {"int8", 8},
-    [MIL_UINT8] = {"uint8", 8},    [MIL_INT16] = {"int16", 16},   [MIL_UINT16] = {"uint16", 16}, [MIL_INT32] = {"int32", 32},
-    [MIL_UINT32] = {"uint32", 32}, [MIL_UINT64] = {"uint64", 64}, [MIL_UINT1] = {"uint1", 1},  [MIL_UINT4] = {"uint4", 4},
+    [MIL_FP16] = {"fp16", 16},     [MIL_FP32] = {"fp32", 32},   [MIL_BOOL] = {"bool", 8},
+    [MIL_INT8] = {"int8", 8},      [MIL_UINT8] = {"uint8", 8},  [MIL_INT16] = {"int16", 16},
+    [MIL_UINT16] = {"uint16", 16}, [MIL_INT32] = {"int32", 32}, [MIL_UINT32] = {"uint32", 32},
+    [MIL_UINT64] = {"uint64", 64}, [MIL_UINT1] = {"uint1", 1},  [MIL_UINT4] = {"uint4", 4},
     [MIL_STRING] = {"string", 0},
 };
 
@@ -105,7 +110,9 @@ int64_t mil_elements(const mil_type *type) {
   return n;
 }
 
-size_t mil_bytes(const mil_type *type) { return ((size_t)mil_elements(type) * (size_t)dtypes[type->dtype].bits + 7) / 8; }
+size_t mil_bytes(const mil_type *type) {
+  return ((size_t)mil_elements(type) * (size_t)dtypes[type->dtype].bits + 7) / 8;
+}
 
 const char *mil_type_text(const mil_type *type, char *buf, size_t size) {
   if (!type->rank) {
@@ -119,7 +126,7 @@ const char *mil_type_text(const mil_type *type, char *buf, size_t size) {
   return buf;
 }
 
-/* -- Arguments ------------------------------------------------------------------------------------------------------ */
+/* -- Arguments ----------------------------------------------------------------------------------------------------- */
 
 const char *mil_op_name(const mil_op *op) { return op->info->name; }
 enum mil_op_id mil_op_id_of(const mil_op *op) { return (enum mil_op_id)op->info->id; }
@@ -140,7 +147,13 @@ mil_value *mil_get(const mil_op *op, const char *name) {
 int64_t mil_const_int(const mil_value *value, int64_t i) {
   const char *at = (const char *)value->data + i * (dtypes[value->type.dtype].bits / 8);
   union {
-    int8_t i8; uint8_t u8; int16_t i16; uint16_t u16; int32_t i32; uint32_t u32; uint64_t u64;
+    int8_t i8;
+    uint8_t u8;
+    int16_t i16;
+    uint16_t u16;
+    int32_t i32;
+    uint32_t u32;
+    uint64_t u64;
   } v = {0};
   memcpy(&v, at, (size_t)dtypes[value->type.dtype].bits / 8);
   switch (value->type.dtype) {
@@ -165,7 +178,9 @@ static double half_to_double(uint16_t h) {
 }
 
 /* The table row of an argument that is absent: its default. */
-static const mil_arg_info *absent(const mil_op *op, const char *name) { return mil_find_arg(op->info, name, strlen(name)); }
+static const mil_arg_info *absent(const mil_op *op, const char *name) {
+  return mil_find_arg(op->info, name, strlen(name));
+}
 
 double mil_real(const mil_op *op, const char *name) {
   const mil_value *value = mil_get(op, name);

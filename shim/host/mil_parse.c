@@ -1,26 +1,17 @@
-/* mil_parse.c - tokens to a program. One pass: a statement is read, its names looked up, checked (mil_check.c), and only
- * then are its results defined. The grammar stands above each function.
+/* mil_parse.c - tokens to a program. One pass: a statement is read, its names looked up, checked (mil_check.c), and
+ * only then are its results defined. The grammar stands above each function.
  *
  *     program = "program" "(" "1.3" ")" attrs "{" func "}"
  */
-#include <errno.h>
-#include <locale.h>
 #include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#ifdef __APPLE__
-#include <xlocale.h>
-#endif
 
 #include "mil_internal.h"
 
-#define MAX_TEXT ((size_t)1 << 30)       /* so that lines and columns are ints */
-#define MAX_ELEMENTS ((int64_t)1 << 40)  /* of one type: sizes in bits stay far from overflow */
+#define MAX_ELEMENTS ((int64_t)1 << 40) /* of one type: sizes in bits stay far from overflow */
 #define MAX_NESTING 16
 
-/* -- Names ---------------------------------------------------------------------------------------------------------- */
+/* -- Names --------------------------------------------------------------------------------------------------------- */
 
 /* Open addressing, at most half full. */
 struct mil_names {
@@ -108,7 +99,7 @@ static const char *new_name(mil_reader *r, const char *what) {
   return name;
 }
 
-/* -- Types ---------------------------------------------------------------------------------------------------------- */
+/* -- Types --------------------------------------------------------------------------------------------------------- */
 
 /* scalar = "fp16" | "fp32" | "bool" | "int8" | "uint8" | .. | "string" */
 static bool scalar_of(const mil_token *t, enum mil_dtype *dtype) {
@@ -152,7 +143,8 @@ static mil_type parse_type(mil_reader *r) {
   int64_t elements = 1;
   while (!mil_peek(r, "]")) {
     if (type.rank) mil_expect(r, ",");
-    if (type.rank == MIL_MAX_DIMS) mil_fail(r, pos, "Rank of the shape parameter must be between 0 and %d", MIL_MAX_RANK);
+    if (type.rank == MIL_MAX_DIMS)
+      mil_fail(r, pos, "Rank of the shape parameter must be between 0 and %d", MIL_MAX_RANK);
     int64_t dim = mil_lex_int(r, 0, MAX_ELEMENTS);
     if (dim && elements > MAX_ELEMENTS / dim) mil_fail(r, pos, "the tensor has more than 2^40 elements");
     if (dim) elements *= dim; /* zeros are passed over, so that the product of any of the extents is in range */
@@ -163,7 +155,7 @@ static mil_type parse_type(mil_reader *r) {
   return type;
 }
 
-/* -- Literals ------------------------------------------------------------------------------------------------------- */
+/* -- Literals ------------------------------------------------------------------------------------------------------ */
 
 static const char *parse_string(mil_reader *r) {
   char seen[80];
@@ -183,8 +175,8 @@ static const char *parse_typed_string(mil_reader *r) {
   return text;
 }
 
-/* double to IEEE half in one rounding, ties to even. Halves have 11 significant bits and a last place of at least 2^-24;
- * value * 2^-e below is exact, so the one rounding is nearbyint's. */
+/* double to IEEE half in one rounding, ties to even. Halves have 11 significant bits and a last place of at least
+ * 2^-24; value * 2^-e below is exact, so the one rounding is nearbyint's. */
 static uint16_t half_of(double value) {
   uint16_t sign = signbit(value) ? 0x8000 : 0;
   if (isnan(value)) return sign | 0x7e00;
@@ -227,7 +219,8 @@ static void parse_element(mil_reader *r, enum mil_dtype dtype, void *out) {
   case MIL_INT32: *(int32_t *)out = (int32_t)mil_lex_int(r, INT32_MIN, INT32_MAX); return;
   case MIL_UINT32: *(uint32_t *)out = (uint32_t)mil_lex_int(r, 0, UINT32_MAX); return;
   case MIL_UINT64: *(uint64_t *)out = mil_lex_uint64(r); return;
-  default: mil_fail(r, pos, "a %s cannot be written inline: refer to a weight file with BLOBFILE", mil_dtype_name(dtype));
+  default:
+    mil_fail(r, pos, "a %s cannot be written inline: refer to a weight file with BLOBFILE", mil_dtype_name(dtype));
   }
 }
 
@@ -297,7 +290,7 @@ static mil_value *parse_literal(mil_reader *r) {
   return value;
 }
 
-/* -- Program attributes: read and dropped --------------------------------------------------------------------------- */
+/* -- Program attributes: read and dropped -------------------------------------------------------------------------- */
 
 /* "{" .. "}" of a dict, nested lists and plain literals; bounded depth. */
 static void skip_literal(mil_reader *r, int depth) {
@@ -347,7 +340,7 @@ static void skip_attrs(mil_reader *r) {
   mil_expect(r, "]");
 }
 
-/* -- Statements ----------------------------------------------------------------------------------------------------- */
+/* -- Statements ---------------------------------------------------------------------------------------------------- */
 
 /* value = ident | "(" ident { "," ident } ")" | type "(" literal ")" */
 static void parse_value(mil_reader *r, const mil_op *op, const mil_arg_info *info, mil_arg *arg) {
@@ -356,7 +349,8 @@ static void parse_value(mil_reader *r, const mil_op *op, const mil_arg_info *inf
   mil_pos pos = r->token.pos;
   bool tuple = mil_accept(r, "(");
   if (tuple != (info->form == FORM_TUPLE))
-    mil_fail(r, pos, tuple ? "%s: '%s' takes one value, not a tuple" : "%s: '%s' takes a tuple: (a, b)", mil_op_name(op), info->name);
+    mil_fail(r, pos, tuple ? "%s: '%s' takes one value, not a tuple" : "%s: '%s' takes a tuple: (a, b)",
+             mil_op_name(op), info->name);
   do {
     if (r->token.kind == TK_IDENT && is_type_name(&r->token)) {
       push(r, &values, parse_literal(r));
@@ -396,7 +390,7 @@ static void parse_arg(mil_reader *r, mil_op *op) {
 
 /* attrs of a statement. "name" is the result's; constants also have their arguments here:
  *     fp16 k = const()[name = string("k"), val = fp16(0x1p+0)];
- *     T w = constexpr_affine_dequantize()[axis = .., name = string("w"), quantized_data = .., scale = .., zero_point = ..]; */
+ *     T w = constexpr_affine_dequantize()[axis = .., name = string("w"), quantized_data = .., scale = .., ..]; */
 static void parse_statement_attrs(mil_reader *r, mil_op *op) {
   char seen[80];
   enum mil_op_id id = mil_op_id_of(op);
@@ -416,11 +410,14 @@ static void parse_statement_attrs(mil_reader *r, mil_op *op) {
       named = true;
     } else if (arguments) {
       if (id == OP_CONSTEXPR_BLOCKWISE)
-        mil_fail(r, pos, "constexpr_blockwise_shift_scale takes its arguments in the call: written as attributes they crash the "
-                         "ANE's compiler");
+        mil_fail(
+            r, pos,
+            "constexpr_blockwise_shift_scale takes its arguments in the call: written as attributes they crash the "
+            "ANE's compiler");
       parse_arg(r, op);
     } else {
-      mil_fail(r, pos, "unknown attribute %s: a statement has [name = string(..)]", mil_token_text(&r->token, seen, sizeof seen));
+      mil_fail(r, pos, "unknown attribute %s: a statement has [name = string(..)]",
+               mil_token_text(&r->token, seen, sizeof seen));
     }
   } while (mil_accept(r, ","));
   mil_expect(r, "]");
@@ -455,7 +452,8 @@ static void finish_const(mil_reader *r, mil_op *op) {
   if (!literal->is_const || *literal->name) mil_fail(r, r->arg_pos[0], "const: 'val' must be a typed literal");
   mil_type_text(&result->type, declared, sizeof declared);
   mil_type_text(&literal->type, given, sizeof given);
-  if (strcmp(declared, given)) mil_fail(r, r->arg_pos[0], "'%s' is declared %s, but its value is %s", result->name, declared, given);
+  if (strcmp(declared, given))
+    mil_fail(r, r->arg_pos[0], "'%s' is declared %s, but its value is %s", result->name, declared, given);
   result->is_const = true;
   result->data = literal->data;
   result->bytes = literal->bytes;
@@ -478,43 +476,49 @@ static mil_op *parse_statement(mil_reader *r) {
   op->arg = mil_alloc(r, (size_t)op->info->n_args, sizeof *op->arg);
   r->arg_pos = mil_alloc(r, (size_t)op->info->n_args, sizeof *r->arg_pos);
   mil_expect(r, "(");
-  if (!mil_peek(r, ")")) do parse_arg(r, op); while (mil_accept(r, ","));
+  if (!mil_peek(r, ")")) do
+      parse_arg(r, op);
+    while (mil_accept(r, ","));
   mil_expect(r, ")");
   parse_statement_attrs(r, op);
   mil_expect(r, ";");
-  if (mil_op_id_of(op) == OP_CONST) finish_const(r, op);
-  else mil_check_op(r, op);
+  if (mil_op_id_of(op) == OP_CONST)
+    finish_const(r, op);
+  else
+    mil_check_op(r, op);
   for (int i = 0; i < op->n_results; i++) define(r, op->result[i]);
   return op;
 }
 
-/* -- Function ------------------------------------------------------------------------------------------------------- */
+/* -- Function ------------------------------------------------------------------------------------------------------ */
 
 /* "func" "main" "<" "ios15" .. "ios18" ">" "(" [ type ident { "," type ident } ] ")" */
 static void parse_signature(mil_reader *r) {
   char seen[80];
   mil_expect(r, "func");
   if (!mil_peek(r, "main"))
-    mil_fail(r, r->token.pos, "the one function of a program is 'main', not %s", mil_token_text(&r->token, seen, sizeof seen));
+    mil_fail(r, r->token.pos, "the one function of a program is 'main', not %s",
+             mil_token_text(&r->token, seen, sizeof seen));
   mil_next(r);
   mil_expect(r, "<");
   static const char *const opsets[] = {"ios15", "ios16", "ios17", "ios18"};
   for (int i = 0; i < 4; i++)
     if (mil_peek(r, opsets[i])) r->opset = 15 + i;
   if (!r->opset)
-    mil_fail(r, r->token.pos, "expected an opset, ios15 to ios18, before %s", mil_token_text(&r->token, seen, sizeof seen));
+    mil_fail(r, r->token.pos, "expected an opset, ios15 to ios18, before %s",
+             mil_token_text(&r->token, seen, sizeof seen));
   mil_next(r);
   mil_expect(r, ">");
   mil_expect(r, "(");
   list params = {0};
   if (!mil_peek(r, ")")) do {
-    mil_pos pos = r->token.pos;
-    mil_type type = parse_type(r);
-    mil_value *param = new_value(r, new_name(r, "an input"), type, pos);
-    mil_check_param(r, param);
-    define(r, param);
-    push(r, &params, param);
-  } while (mil_accept(r, ","));
+      mil_pos pos = r->token.pos;
+      mil_type type = parse_type(r);
+      mil_value *param = new_value(r, new_name(r, "an input"), type, pos);
+      mil_check_param(r, param);
+      define(r, param);
+      push(r, &params, param);
+    } while (mil_accept(r, ","));
   mil_expect(r, ")");
   r->program->param = (mil_value **)params.item;
   r->program->n_params = params.count;
@@ -528,7 +532,8 @@ static void parse_outputs(mil_reader *r) {
   mil_expect(r, "(");
   do {
     if (r->token.kind != TK_IDENT)
-      mil_fail(r, r->token.pos, "expected the name of an output before %s", mil_token_text(&r->token, seen, sizeof seen));
+      mil_fail(r, r->token.pos, "expected the name of an output before %s",
+               mil_token_text(&r->token, seen, sizeof seen));
     mil_value *value = look_up(r);
     if (listed[value->index]) mil_fail(r, r->token.pos, "output '%s' is listed twice", value->name);
     listed[value->index] = true;
@@ -567,7 +572,8 @@ void mil_parse(mil_reader *r) {
   mil_expect(r, "program");
   mil_expect(r, "(");
   if (r->token.length != 3 || memcmp(r->token.text, "1.3", 3))
-    mil_fail(r, r->token.pos, "program version %s is not supported: expected 1.3", mil_token_text(&r->token, seen, sizeof seen));
+    mil_fail(r, r->token.pos, "program version %s is not supported: expected 1.3",
+             mil_token_text(&r->token, seen, sizeof seen));
   mil_next(r);
   mil_expect(r, ")");
   if (mil_peek(r, "[")) skip_attrs(r);
@@ -577,75 +583,4 @@ void mil_parse(mil_reader *r) {
   mil_expect(r, "}");
   if (r->token.kind != TK_EOF)
     mil_fail(r, r->token.pos, "expected the end of the text before %s", mil_token_text(&r->token, seen, sizeof seen));
-}
-
-/* -- Entry points --------------------------------------------------------------------------------------------------- */
-
-/* Only this frame holds the jump; everything that changes in between is behind r. */
-static bool run(mil_reader *r) {
-  if (setjmp(r->failed)) return false;
-  if (!r->family) r->family = mil_target_family(MIL_DEFAULT_TARGET);
-  if (r->family < 2)
-    mil_fail_file(r, "MIL is only supported for H13+ ANE architectures (target %s; h13 is the first one)", r->target);
-  if ((size_t)(r->end - r->text) > MAX_TEXT) mil_fail_file(r, "the program text is larger than 2^30 bytes");
-  r->program = mil_alloc(r, 1, sizeof *r->program);
-  r->program->arena = r->arena;
-  r->program->path = mil_copy_string(r, r->file, strlen(r->file));
-  mil_parse(r);
-  return true;
-}
-
-static mil_program *read_text(const char *file, const char *text, size_t length, const char *model_dir, const char *target,
-                              char *error, size_t error_size) {
-  mil_reader *r = calloc(1, sizeof *r);
-  mil_program *program = NULL;
-  if (error && error_size) snprintf(error, error_size, "%s: error: out of memory", file);
-  if (!r) return NULL;
-  r->arena = arena_new();
-  if (r->arena) {
-    r->file = file;
-    r->text = r->at = r->line_start = text ? text : "";
-    r->end = r->text + (text ? length : 0);
-    r->line = 1;
-    r->model_dir = model_dir;
-    r->target = target;
-    r->family = mil_target_family(target);
-    r->error = error;
-    r->error_size = error_size;
-    /* numbers are read with a point whatever the host program's locale says */
-    locale_t c_locale = newlocale(LC_ALL_MASK, "C", (locale_t)0);
-    locale_t old = uselocale(c_locale);
-    if (run(r)) program = r->program;
-    uselocale(old);
-    if (c_locale) freelocale(c_locale);
-  }
-  if (program && error && error_size) *error = 0;
-  if (!program) arena_free(r->arena);
-  free(r);
-  return program;
-}
-
-mil_program *mil_read_text(const char *text, size_t length, const char *model_dir, const char *target, char *error,
-                           size_t error_size) {
-  return read_text("<text>", text, length, model_dir ? model_dir : ".", target, error, error_size);
-}
-
-mil_program *mil_read(const char *path, const char *target, char *error, size_t error_size) {
-  void *text;
-  size_t length;
-  const char *slash = strrchr(path, '/');
-  char *dir = slash ? strndup(path, slash == path ? 1 : (size_t)(slash - path)) : strdup(".");
-  mil_program *program = NULL;
-  if (!dir || !mil_map_file(path, &text, &length)) {
-    if (error && error_size) snprintf(error, error_size, "%s: error: cannot read the program: %s", path, strerror(errno));
-  } else {
-    program = read_text(path, text, length, dir, target, error, error_size);
-    if (text) munmap(text, length);
-  }
-  free(dir);
-  return program;
-}
-
-void mil_free(mil_program *program) {
-  if (program) arena_free(program->arena);
 }

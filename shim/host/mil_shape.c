@@ -1,5 +1,5 @@
-/* mil_shape.c - the shape rule of every operation the engine runs: result types from argument types. Arguments have been
- * checked against the table: present, constant where they must be, data of rank 0..5 with extents 1..65536. */
+/* mil_shape.c - the shape rule of every operation the engine runs: result types from argument types. Arguments have
+ * been checked against the table: present, constant where they must be, data of rank 0..5 with extents 1..65536. */
 #include <string.h>
 
 #include "mil_internal.h"
@@ -11,21 +11,22 @@ static mil_type type_of(const mil_op *op, const char *name) { return mil_get(op,
 static _Noreturn void fail_shapes(mil_reader *r, const mil_op *op, const char *a, const char *b, const char *why) {
   char one[TEXT], other[TEXT];
   mil_type x = type_of(op, a), y = type_of(op, b);
-  mil_fail(r, mil_arg_pos(r, op, b), "%s: %s (%s is %s, %s is %s)", mil_op_name(op), why, a, mil_type_text(&x, one, sizeof one),
-           b, mil_type_text(&y, other, sizeof other));
+  mil_fail(r, mil_arg_pos(r, op, b), "%s: %s (%s is %s, %s is %s)", mil_op_name(op), why, a,
+           mil_type_text(&x, one, sizeof one), b, mil_type_text(&y, other, sizeof other));
 }
 
 static _Noreturn void fail_arg(mil_reader *r, const mil_op *op, const char *arg, const char *why) {
   char text[TEXT];
   mil_type x = mil_get(op, "x") ? type_of(op, "x") : type_of(op, "values");
-  mil_fail(r, mil_arg_pos(r, op, arg), "%s: '%s' %s (x is %s)", mil_op_name(op), arg, why, mil_type_text(&x, text, sizeof text));
+  mil_fail(r, mil_arg_pos(r, op, arg), "%s: '%s' %s (x is %s)", mil_op_name(op), arg, why,
+           mil_type_text(&x, text, sizeof text));
 }
 
 /* An axis of a shape of the given rank, -rank..rank-1, as 0..rank-1. */
 static int axis_of(mil_reader *r, const mil_op *op, const char *arg, int64_t axis, int rank) {
   if (axis < -rank || axis >= rank) {
-    mil_fail(r, mil_arg_pos(r, op, arg), "%s: '%s' is %lld, accepted are %d to %d", mil_op_name(op), arg, (long long)axis, -rank,
-             rank - 1);
+    mil_fail(r, mil_arg_pos(r, op, arg), "%s: '%s' is %lld, accepted are %d to %d", mil_op_name(op), arg,
+             (long long)axis, -rank, rank - 1);
   }
   return (int)(axis < 0 ? axis + rank : axis);
 }
@@ -73,7 +74,7 @@ static bool broadcast(mil_type *a, const mil_type *b) {
   return true;
 }
 
-/* -- Elementwise ---------------------------------------------------------------------------------------------------- */
+/* -- Elementwise --------------------------------------------------------------------------------------------------- */
 
 void mil_shape_same(mil_reader *r, const mil_op *op, mil_type *out) {
   (void)r;
@@ -87,7 +88,8 @@ void mil_shape_prelu(mil_reader *r, const mil_op *op, mil_type *out) {
   *out = type_of(op, "x");
   mil_type alpha = type_of(op, "alpha");
   if (out->rank < 3) fail_arg(r, op, "x", "must have rank 3 or more");
-  if (alpha.rank != 1 || alpha.dim[0] != out->dim[1]) fail_shapes(r, op, "x", "alpha", "one alpha per channel is needed");
+  if (alpha.rank != 1 || alpha.dim[0] != out->dim[1])
+    fail_shapes(r, op, "x", "alpha", "one alpha per channel is needed");
 }
 
 void mil_shape_cast(mil_reader *r, const mil_op *op, mil_type *out) {
@@ -118,8 +120,8 @@ void mil_shape_mul(mil_reader *r, const mil_op *op, mil_type *out) {
     const mil_value *value = mil_get(op, names[i]), *factor = mil_get(op, names[i + 1]);
     if (mil_is_reduction(mil_source(value)) && is_zero(factor))
       mil_fail(r, mil_arg_pos(r, op, names[i + 1]),
-               "ANECCompile() FAILED: '%s', the result of %s, times a factor that is zero in fp16; write sub(x, x)", value->name,
-               mil_op_name(value->producer));
+               "ANECCompile() FAILED: '%s', the result of %s, times a factor that is zero in fp16; write sub(x, x)",
+               value->name, mil_op_name(value->producer));
   }
   mil_shape_binary(r, op, out);
 }
@@ -137,7 +139,7 @@ void mil_shape_select(mil_reader *r, const mil_op *op, mil_type *out) {
   if (!broadcast(out, &cond)) fail_shapes(r, op, "a", "cond", "the shapes do not broadcast");
 }
 
-/* -- Linear --------------------------------------------------------------------------------------------------------- */
+/* -- Linear -------------------------------------------------------------------------------------------------------- */
 
 static void swap_last(mil_type *type) {
   int64_t last = type->dim[type->rank - 1];
@@ -153,8 +155,8 @@ void mil_shape_matmul(mil_reader *r, const mil_op *op, mil_type *out) {
   for (int i = 0; i < 2; i++) {
     const mil_value *value = mil_get(op, i ? "y" : "x");
     if (mil_source(value) == OP_TRANSPOSE && value->type.rank == 5)
-      mil_fail(r, mil_arg_pos(r, op, i ? "y" : "x"), "ANECCompile() FAILED: '%s', a transpose of rank 5, feeds matmul; reshape to rank 4 first",
-               value->name);
+      mil_fail(r, mil_arg_pos(r, op, i ? "y" : "x"),
+               "ANECCompile() FAILED: '%s', a transpose of rank 5, feeds matmul; reshape to rank 4 first", value->name);
   }
   bool row = x.rank == 1;
   if (row && mil_bool(op, "transpose_x")) fail_arg(r, op, "transpose_x", "cannot be true for an x of rank 1");
@@ -181,7 +183,8 @@ void mil_shape_linear(mil_reader *r, const mil_op *op, mil_type *out) {
   mil_type weight = type_of(op, "weight");
   *out = type_of(op, "x");
   if (out->rank < 1 || out->rank > 3) fail_arg(r, op, "x", "must have rank 1 to 3; use matmul");
-  if (weight.rank != 2 || weight.dim[1] != out->dim[out->rank - 1]) fail_shapes(r, op, "x", "weight", "weight must be [N, K]");
+  if (weight.rank != 2 || weight.dim[1] != out->dim[out->rank - 1])
+    fail_shapes(r, op, "x", "weight", "weight must be [N, K]");
   if (mil_get(op, "bias")) {
     mil_type bias = type_of(op, "bias");
     if (bias.rank != 1 || bias.dim[0] != weight.dim[0]) fail_shapes(r, op, "weight", "bias", "bias must be [N]");
@@ -189,7 +192,7 @@ void mil_shape_linear(mil_reader *r, const mil_op *op, mil_type *out) {
   out->dim[out->rank - 1] = weight.dim[0];
 }
 
-/* -- Windows -------------------------------------------------------------------------------------------------------- */
+/* -- Windows ------------------------------------------------------------------------------------------------------- */
 
 #define MAX_WINDOW ((int64_t)1 << 30)
 
@@ -222,8 +225,8 @@ static void read_window(mil_reader *r, const mil_op *op, const mil_type *x, wind
   }
 }
 
-/* out = floor((in + pads - reach) / stride) + 1; rounded up with ceil, and then one less when the last window would start
- * in the padding behind. */
+/* out = floor((in + pads - reach) / stride) + 1; rounded up with ceil, and then one less when the last window would
+ * start in the padding behind. */
 static void apply_window(mil_reader *r, const mil_op *op, const window *w, mil_type *out) {
   for (int i = 0; i < w->spatial; i++) {
     int64_t in = out->dim[2 + i], before = w->pad[2 * i], pads = before + w->pad[2 * i + 1], s = w->stride[i];
@@ -238,7 +241,8 @@ static void apply_window(mil_reader *r, const mil_op *op, const window *w, mil_t
 
 /* What conv and conv_transpose share: weight [a, b, kernel..], bias [channels], groups. */
 static int64_t read_conv(mil_reader *r, const mil_op *op, const mil_type *x, const mil_type *weight, window *w) {
-  if (x->rank < 3 || x->rank > 4) fail_arg(r, op, "x", "must be [N, C, W] or [N, C, H, W]: the host engine has no other convolution");
+  if (x->rank < 3 || x->rank > 4)
+    fail_arg(r, op, "x", "must be [N, C, W] or [N, C, H, W]: the host engine has no other convolution");
   if (weight->rank != x->rank) fail_shapes(r, op, "x", "weight", "the ranks differ");
   w->spatial = x->rank - 2;
   for (int i = 0; i < w->spatial; i++) w->kernel[i] = weight->dim[2 + i];
@@ -246,7 +250,8 @@ static int64_t read_conv(mil_reader *r, const mil_op *op, const mil_type *x, con
   read_window(r, op, x, w);
   int64_t width = w->kernel[w->spatial - 1];
   if (width > mil_max_kernel_width(r->family))
-    mil_fail(r, mil_arg_pos(r, op, "weight"), "ANECCompile() FAILED: %s with a kernel %lld wide; this target takes up to %d (its height is free)",
+    mil_fail(r, mil_arg_pos(r, op, "weight"),
+             "ANECCompile() FAILED: %s with a kernel %lld wide; this target takes up to %d (its height is free)",
              mil_op_name(op), (long long)width, mil_max_kernel_width(r->family));
   int64_t groups = mil_int(op, "groups");
   if (groups < 1 || x->dim[1] % groups) fail_arg(r, op, "groups", "must divide the channels of x");
@@ -257,7 +262,8 @@ static void check_bias(mil_reader *r, const mil_op *op, int64_t channels) {
   const mil_value *bias = mil_get(op, "bias");
   if (!bias) return;
   if (!bias->is_const) fail_arg(r, op, "bias", "must be a constant; add a computed one with add");
-  if (bias->type.rank != 1 || bias->type.dim[0] != channels) fail_shapes(r, op, "weight", "bias", "one bias per output channel is needed");
+  if (bias->type.rank != 1 || bias->type.dim[0] != channels)
+    fail_shapes(r, op, "weight", "bias", "one bias per output channel is needed");
 }
 
 /* x [N, Cin, ..], weight [Cout, Cin/groups, ..] */
@@ -270,7 +276,8 @@ void mil_shape_conv(mil_reader *r, const mil_op *op, mil_type *out) {
   if (weight.dim[0] % groups) fail_shapes(r, op, "x", "weight", "groups must divide Cout");
   if (!given->is_const && !mil_is_constexpr(mil_source(given))) {
     if (x.dim[0] > 1)
-      mil_fail(r, mil_arg_pos(r, op, "weight"), "ANECCompile() FAILED: conv with a computed weight and a batch of %lld; the batch must be 1",
+      mil_fail(r, mil_arg_pos(r, op, "weight"),
+               "ANECCompile() FAILED: conv with a computed weight and a batch of %lld; the batch must be 1",
                (long long)x.dim[0]);
     for (int i = 0; i < w.spatial; i++)
       if (w.dilation[i] > 1) fail_arg(r, op, "dilations", "must be 1 for a computed weight");
@@ -289,8 +296,10 @@ void mil_shape_conv_transpose(mil_reader *r, const mil_op *op, mil_type *out) {
   int64_t groups = read_conv(r, op, &x, &weight, &w);
   if (weight.dim[0] != x.dim[1]) fail_shapes(r, op, "x", "weight", "weight must be [Cin, Cout/groups, ..]");
   if (!given->is_const && !mil_is_constexpr(mil_source(given))) fail_arg(r, op, "weight", "must be a constant");
-  if (mil_get(op, "output_shape")) fail_arg(r, op, "output_shape", "is not supported: the host engine crops with 'pad'");
-  if (!strcmp(mil_string(op, "pad_type"), "same")) fail_arg(r, op, "pad_type", "same is not supported: the host engine takes valid and custom");
+  if (mil_get(op, "output_shape"))
+    fail_arg(r, op, "output_shape", "is not supported: the host engine crops with 'pad'");
+  if (!strcmp(mil_string(op, "pad_type"), "same"))
+    fail_arg(r, op, "pad_type", "same is not supported: the host engine takes valid and custom");
   *out = x;
   out->dim[1] = weight.dim[1] * groups;
   check_bias(r, op, out->dim[1]);
@@ -304,14 +313,17 @@ void mil_shape_conv_transpose(mil_reader *r, const mil_op *op, mil_type *out) {
 void mil_shape_pool(mil_reader *r, const mil_op *op, mil_type *out) {
   window w = {.dilation = {1, 1, 1}, .ceil = mil_bool(op, "ceil_mode")};
   *out = type_of(op, "x");
-  if (out->rank < 3 || out->rank > 4) fail_arg(r, op, "x", "must be [N, C, W] or [N, C, H, W]: the host engine has no other pooling");
+  if (out->rank < 3 || out->rank > 4)
+    fail_arg(r, op, "x", "must be [N, C, W] or [N, C, H, W]: the host engine has no other pooling");
   w.spatial = out->rank - 2;
   ints_of(r, op, "kernel_sizes", w.spatial, 1, MAX_WINDOW, w.kernel);
   read_window(r, op, out, &w);
-  if (w.ceil && !strncmp(mil_string(op, "pad_type"), "same", 4)) fail_arg(r, op, "ceil_mode", "must be false with same padding");
+  if (w.ceil && !strncmp(mil_string(op, "pad_type"), "same", 4))
+    fail_arg(r, op, "ceil_mode", "must be false with same padding");
   for (int i = 0; i < w.spatial; i++) {
     if (w.ceil && w.pad[2 * i] != w.pad[2 * i + 1]) fail_arg(r, op, "pad", "must be symmetric with ceil_mode");
-    if (w.pad[2 * i] >= w.kernel[i] || w.pad[2 * i + 1] >= w.kernel[i]) fail_arg(r, op, "pad", "must be smaller than the window");
+    if (w.pad[2 * i] >= w.kernel[i] || w.pad[2 * i + 1] >= w.kernel[i])
+      fail_arg(r, op, "pad", "must be smaller than the window");
   }
   apply_window(r, op, &w, out);
 }
@@ -328,7 +340,7 @@ void mil_shape_upsample(mil_reader *r, const mil_op *op, mil_type *out) {
   }
 }
 
-/* -- Reduce and normalise ------------------------------------------------------------------------------------------- */
+/* -- Reduce and normalise ------------------------------------------------------------------------------------------ */
 
 void mil_shape_reduce(mil_reader *r, const mil_op *op, mil_type *out) {
   bool reduced[MIL_MAX_DIMS], keep = mil_bool(op, "keep_dims");
@@ -344,7 +356,7 @@ void mil_shape_softmax(mil_reader *r, const mil_op *op, mil_type *out) {
   axis_of(r, op, "axis", mil_int(op, "axis"), out->rank);
 }
 
-/* -- Shape ---------------------------------------------------------------------------------------------------------- */
+/* -- Shape --------------------------------------------------------------------------------------------------------- */
 
 /* One extent may be -1: what is left. */
 void mil_shape_reshape(mil_reader *r, const mil_op *op, mil_type *out) {
@@ -352,24 +364,28 @@ void mil_shape_reshape(mil_reader *r, const mil_op *op, mil_type *out) {
   mil_type x = type_of(op, "x");
   int64_t shape[MIL_MAX_RANK] = {0}, given = mil_get(op, "shape")->type.dim[0], left = mil_elements(&x);
   if (given > MIL_MAX_RANK)
-    mil_fail(r, mil_arg_pos(r, op, "shape"), "Rank of the shape parameter must be between 0 and %d: reshape to rank %lld",
-             MIL_MAX_RANK, (long long)given);
+    mil_fail(r, mil_arg_pos(r, op, "shape"),
+             "Rank of the shape parameter must be between 0 and %d: reshape to rank %lld", MIL_MAX_RANK,
+             (long long)given);
   ints_of(r, op, "shape", (int)given, -1, MIL_MAX_EXTENT, shape);
   int open = -1;
   bool fits = true;
   for (int i = 0; i < (int)given; i++) {
     if (!shape[i]) fail_arg(r, op, "shape", "holds 0: every axis has at least one element");
     if (shape[i] < 0 && open >= 0) fail_arg(r, op, "shape", "holds -1 twice");
-    if (shape[i] < 0) open = i;
-    else if (left % shape[i]) fits = false;
-    else left /= shape[i];
+    if (shape[i] < 0)
+      open = i;
+    else if (left % shape[i])
+      fits = false;
+    else
+      left /= shape[i];
   }
   *out = (mil_type){.dtype = x.dtype, .rank = (int)given};
   if (open >= 0) shape[open] = left;
   for (int i = 0; i < out->rank; i++) out->dim[i] = shape[i];
   if (!fits || (open < 0 && left != 1))
-    mil_fail(r, mil_arg_pos(r, op, "shape"), "reshape: %s does not have the elements of %s", mil_type_text(&x, from, sizeof from),
-             mil_type_text(out, to, sizeof to));
+    mil_fail(r, mil_arg_pos(r, op, "shape"), "reshape: %s does not have the elements of %s",
+             mil_type_text(&x, from, sizeof from), mil_type_text(out, to, sizeof to));
 }
 
 void mil_shape_transpose(mil_reader *r, const mil_op *op, mil_type *out) {
@@ -399,8 +415,9 @@ void mil_shape_expand_dims(mil_reader *r, const mil_op *op, mil_type *out) {
   mil_type x = type_of(op, "x");
   int64_t n = mil_get(op, "axes")->type.dim[0];
   if (n > MIL_MAX_RANK - x.rank)
-    mil_fail(r, mil_arg_pos(r, op, "axes"), "Rank of the shape parameter must be between 0 and %d: expand_dims gives rank %lld",
-             MIL_MAX_RANK, (long long)(x.rank + n));
+    mil_fail(r, mil_arg_pos(r, op, "axes"),
+             "Rank of the shape parameter must be between 0 and %d: expand_dims gives rank %lld", MIL_MAX_RANK,
+             (long long)(x.rank + n));
   *out = (mil_type){.dtype = x.dtype, .rank = x.rank + (int)n};
   axes_of(r, op, "axes", out->rank, inserted);
   for (int i = 0, from = 0; i < out->rank; i++) out->dim[i] = inserted[i] ? 1 : x.dim[from++];
@@ -449,8 +466,8 @@ static mil_value *const *values_of(mil_reader *r, const mil_op *op, int *count, 
   *first = value[0]->type;
   for (int i = 1; i < *count; i++)
     if (value[i]->type.dtype != first->dtype || value[i]->type.rank != first->rank)
-      mil_fail(r, mil_arg_pos(r, op, "values"), "%s: '%s' is %s and '%s' is %s: dtype and rank must be the same", mil_op_name(op),
-               value[0]->name, mil_type_text(first, one, sizeof one), value[i]->name,
+      mil_fail(r, mil_arg_pos(r, op, "values"), "%s: '%s' is %s and '%s' is %s: dtype and rank must be the same",
+               mil_op_name(op), value[0]->name, mil_type_text(first, one, sizeof one), value[i]->name,
                mil_type_text(&value[i]->type, other, sizeof other));
   return value;
 }
@@ -461,14 +478,16 @@ void mil_shape_concat(mil_reader *r, const mil_op *op, mil_type *out) {
   mil_type first;
   mil_value *const *value = values_of(r, op, &count, &first);
   int axis = axis_of(r, op, "axis", mil_int(op, "axis"), first.rank);
-  if (mil_bool(op, "interleave")) fail_arg(r, op, "interleave", "must be false: the host engine has no kernel for interleaved concat");
+  if (mil_bool(op, "interleave"))
+    fail_arg(r, op, "interleave", "must be false: the host engine has no kernel for interleaved concat");
   *out = first;
   for (int i = 1; i < count; i++) {
     const mil_type *type = &value[i]->type;
     for (int k = 0; k < first.rank; k++)
       if (k != axis && type->dim[k] != first.dim[k])
-        mil_fail(r, mil_arg_pos(r, op, "values"), "concat: '%s' is %s and '%s' is %s: they differ outside axis %d", value[0]->name,
-                 mil_type_text(&first, one, sizeof one), value[i]->name, mil_type_text(type, other, sizeof other), axis);
+        mil_fail(r, mil_arg_pos(r, op, "values"), "concat: '%s' is %s and '%s' is %s: they differ outside axis %d",
+                 value[0]->name, mil_type_text(&first, one, sizeof one), value[i]->name,
+                 mil_type_text(type, other, sizeof other), axis);
     out->dim[axis] += type->dim[axis];
   }
 }
@@ -481,8 +500,9 @@ void mil_shape_stack(mil_reader *r, const mil_op *op, mil_type *out) {
   for (int i = 1; i < count; i++)
     for (int k = 0; k < first.rank; k++)
       if (value[i]->type.dim[k] != first.dim[k])
-        mil_fail(r, mil_arg_pos(r, op, "values"), "stack: '%s' is %s and '%s' is %s: the shapes must be the same", value[0]->name,
-                 mil_type_text(&first, one, sizeof one), value[i]->name, mil_type_text(&value[i]->type, other, sizeof other));
+        mil_fail(r, mil_arg_pos(r, op, "values"), "stack: '%s' is %s and '%s' is %s: the shapes must be the same",
+                 value[0]->name, mil_type_text(&first, one, sizeof one), value[i]->name,
+                 mil_type_text(&value[i]->type, other, sizeof other));
   int axis = axis_of(r, op, "axis", mil_int(op, "axis"), first.rank + 1);
   *out = (mil_type){.dtype = first.dtype, .rank = first.rank + 1};
   for (int i = 0, from = 0; i < out->rank; i++) out->dim[i] = i == axis ? count : first.dim[from++];
@@ -508,12 +528,13 @@ void mil_shape_split(mil_reader *r, const mil_op *op, mil_type *out) {
   if (total != x.dim[axis]) fail_arg(r, op, "split_sizes", "must add up to the axis");
 }
 
-/* -- Encoded weights ------------------------------------------------------------------------------------------------ */
+/* -- Encoded weights ----------------------------------------------------------------------------------------------- */
 
 static _Noreturn void fail_weight(mil_reader *r, const mil_op *op, const char *arg, const char *why) {
   char text[TEXT];
   mil_type type = type_of(op, arg);
-  mil_fail(r, mil_arg_pos(r, op, arg), "%s: '%s' is %s, %s", mil_op_name(op), arg, mil_type_text(&type, text, sizeof text), why);
+  mil_fail(r, mil_arg_pos(r, op, arg), "%s: '%s' is %s, %s", mil_op_name(op), arg,
+           mil_type_text(&type, text, sizeof text), why);
 }
 
 /* (quantized_data - zero_point) * scale; scale and zero_point are scalars or have one value per index of axis. */
@@ -535,7 +556,8 @@ void mil_shape_affine_weight(mil_reader *r, const mil_op *op, mil_type *out) {
 void mil_shape_lut_weight(mil_reader *r, const mil_op *op, mil_type *out) {
   mil_type indices = type_of(op, "indices"), lut = type_of(op, "lut");
   if (lut.rank != indices.rank + 2) fail_weight(r, op, "lut", "its rank must be that of 'indices' plus 2");
-  if (lut.dim[indices.rank] != (int64_t)1 << mil_dtype_bits(indices.dtype)) fail_weight(r, op, "lut", "it must have 2^bits entries");
+  if (lut.dim[indices.rank] != (int64_t)1 << mil_dtype_bits(indices.dtype))
+    fail_weight(r, op, "lut", "it must have 2^bits entries");
   if (lut.dim[indices.rank + 1] != 1 || mil_get(op, "vector_axis"))
     fail_weight(r, op, "lut", "the host engine has no kernel for vector palettes");
   for (int i = 0; i < indices.rank; i++)
@@ -554,14 +576,15 @@ void mil_shape_sparse_weight(mil_reader *r, const mil_op *op, mil_type *out) {
   for (int64_t i = 0; i < elements / 8; i++) set += __builtin_popcount(bits[i]);
   if (elements % 8) set += __builtin_popcount(bits[elements / 8] & ((1u << elements % 8) - 1));
   if (set != values.dim[0])
-    mil_fail(r, mil_arg_pos(r, op, "mask"), "constexpr_sparse_to_dense: 'mask' has %lld bits set, 'nonzero_data' has %lld values",
-             (long long)set, (long long)values.dim[0]);
+    mil_fail(r, mil_arg_pos(r, op, "mask"),
+             "constexpr_sparse_to_dense: 'mask' has %lld bits set, 'nonzero_data' has %lld values", (long long)set,
+             (long long)values.dim[0]);
   *out = mask->type;
   out->dtype = values.dtype;
 }
 
-/* scale * (data - offset), scale and offset constant over blocks. scale has the rank of data, or rank 2 for data seen as
- * [first extent, all others]. */
+/* scale * (data - offset), scale and offset constant over blocks. scale has the rank of data, or rank 2 for data seen
+ * as [first extent, all others]. */
 void mil_shape_blockwise_weight(mil_reader *r, const mil_op *op, mil_type *out) {
   mil_type data = type_of(op, "data"), scale = type_of(op, "scale"), seen = data;
   if (data.dtype != MIL_INT8 && data.dtype != MIL_UINT8 && data.dtype != MIL_UINT4)

@@ -4,8 +4,8 @@
 
 #include "mil_internal.h"
 
-/* Families: 1 = A11/A12 (no MIL), 2 = A13/M1, 3 = A14/M2, 4 = A15/M3, 5 = A16 and later (M4, M5). The compiler also lists
- * u1, u2 and u3, reference targets without silicon; like any unknown name they compile for the host. */
+/* Families: 1 = A11/A12 (no MIL), 2 = A13/M1, 3 = A14/M2, 4 = A15/M3, 5 = A16 and later (M4, M5). The compiler also
+ * lists u1, u2 and u3, reference targets without silicon; like any unknown name they compile for the host. */
 static const struct {
   char name[6];
   uint8_t family;
@@ -22,8 +22,8 @@ int mil_target_family(const char *target) {
   return 0;
 }
 
-/* Limits the compiler itself enforces, by family. Measured: 13 columns compile on M1 and 14 do not, 15 compile on M5 and
- * 16 do not; A14 and A15 are taken to be like A13. Height has no cap. The per-family extents (16384 below A16) are
+/* Limits the compiler itself enforces, by family. Measured: 13 columns compile on M1 and 14 do not, 15 compile on M5
+ * and 16 do not; A14 and A15 are taken to be like A13. Height has no cap. The per-family extents (16384 below A16) are
  * not here on purpose: the compiler does not check them for another target, so the front end does; what it always
  * refuses is an extent above MIL_MAX_EXTENT or a rank above MIL_MAX_RANK. */
 static const uint8_t max_kernel_width[] = {[2] = 13, [3] = 13, [4] = 13, [5] = 15};
