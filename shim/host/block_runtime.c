@@ -12,7 +12,7 @@
  * (flag HAS_SIGNATURE), each only if its flag is set. */
 typedef struct {
   void *isa;
-  volatile int32_t flags;
+  _Atomic int32_t flags; /* also read without the mutex */
   int32_t reserved;
   e5rt_error_code_t (*invoke)(void *block);
   const struct descriptor {
@@ -170,13 +170,9 @@ e5rt_error_code_t block_retain_completion(void *pointer, const char *call) {
   return host_refuse(RULE_BLOCK_MALFORMED, call, "%s", why);
 }
 
-void block_drop(void *block) {
-  if (!(((block_head *)block)->flags & IS_GLOBAL)) _Block_release(block);
-}
-
 e5rt_error_code_t block_complete(void *block) {
   e5rt_error_code_t result = ((block_head *)block)->invoke(block);
-  block_drop(block);
+  _Block_release(block);
   return result;
 }
 

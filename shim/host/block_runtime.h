@@ -15,9 +15,9 @@ extern E5RT_EXPORT void *_NSConcreteMallocBlock[32];
 E5RT_EXPORT void *_Block_copy(const void *block);
 E5RT_EXPORT void _Block_release(const void *block);
 
-/* Checks that this is a heap or global block of type e5rt_error_code_t (^)(void) and retains it. 0 = retained. */
+/* Checks that this is a heap or global block of type e5rt_error_code_t (^)(void) and retains it. 0 = retained; given back
+ * with _Block_release(), which does nothing to a global one. */
 e5rt_error_code_t block_retain_completion(void *block, const char *call);
-void block_drop(void *block); /* gives that reference back */
 /* Calls a retained completion block, then gives the reference back. */
 e5rt_error_code_t block_complete(void *block);
 

@@ -186,7 +186,7 @@ e5rt_error_code_t e5rt_execution_stream_submit_async(void *handle, void *block) 
   pthread_mutex_lock(&s->mutex);
   e5rt_error_code_t err = enqueue(s, block, __func__);
   pthread_mutex_unlock(&s->mutex);
-  if (err) block_drop(block);
+  if (err) _Block_release(block);
   return err;
 }
 
