@@ -5,18 +5,6 @@
 
 /* -- Loads --------------------------------------------------------------------------------------------------------------- */
 
-static inline vf load_operand(vh h, bool ane) { return ane ? ane_operand(vf_from_h(h)) : vf_from_h(h); }
-
-/* May write up to the next multiple of VW values. */
-static void load_halves(float *d, const f16 *p, int64_t n, bool ane) {
-  int64_t i = 0;
-  for (; i + VW <= n; i += VW) vf_store(d + i, load_operand(vh_load(p + i), ane));
-  if (i == n) return;
-  f16 rest[VW] = {0};
-  memcpy(rest, p + i, (size_t)(n - i) * sizeof *rest);
-  vf_store(d + i, load_operand(vh_load(rest), ane));
-}
-
 static float load_one(enum mil_dtype dtype, const void *base, int64_t at, bool ane) {
   switch (dtype) {
     case MIL_BOOL: return ((const uint8_t *)base)[at] != 0;
@@ -89,25 +77,19 @@ static inline int to_integer(float v, int low, int high) {
 }
 
 static void store_port(void *base, enum mil_dtype dtype, int64_t begin, const float *s, int64_t n) {
-  int64_t i = 0;
   switch (dtype) {
     case MIL_BOOL:
-      for (; i < n; i++) ((uint8_t *)base)[begin + i] = s[i] != 0;
+      for (int64_t i = 0; i < n; i++) ((uint8_t *)base)[begin + i] = s[i] != 0;
       return;
     case MIL_UINT8:
-      for (; i < n; i++) ((uint8_t *)base)[begin + i] = (uint8_t)to_integer(s[i], 0, 255);
+      for (int64_t i = 0; i < n; i++) ((uint8_t *)base)[begin + i] = (uint8_t)to_integer(s[i], 0, 255);
       return;
     case MIL_INT8:
-      for (; i < n; i++) ((int8_t *)base)[begin + i] = (int8_t)to_integer(s[i], -128, 127);
+      for (int64_t i = 0; i < n; i++) ((int8_t *)base)[begin + i] = (int8_t)to_integer(s[i], -128, 127);
       return;
     default: break;
   }
-  f16 *p = (f16 *)base + begin;
-  for (; i + VW <= n; i += VW) vh_store(p + i, vf_to_h(vf_load(s + i)));
-  if (i < n) {
-    vh h = vf_to_h(vf_load(s + i));
-    memcpy(p + i, &h, (size_t)(n - i) * sizeof *p);
-  }
+  store_halves((f16 *)base + begin, s, n);
 }
 
 /* -- Instructions --------------------------------------------------------------------------------------------------------- */

@@ -113,11 +113,45 @@ static inline vh vf_to_h(vf v) {
 }
 #endif
 
+/* Lane i of h[j] is p[4 g + j], g a numbering of the VW groups of 4 that depends on the instruction set. */
+#if defined(SIMD_AVX512)
+static inline void vh_load_groups(const f16 *p, vh h[4]) {
+  __m512i a = _mm512_loadu_si512(p), b = _mm512_loadu_si512(p + 32);
+  for (int j = 0; j < 4; j++) {
+    __m128i low = _mm512_cvtepi64_epi16(_mm512_srli_epi64(a, 16 * (unsigned)j));
+    __m128i high = _mm512_cvtepi64_epi16(_mm512_srli_epi64(b, 16 * (unsigned)j));
+    h[j] = (vh)_mm256_set_m128i(high, low);
+  }
+}
+#elif defined(SIMD_AVX2)
+static inline void vh_load_groups(const f16 *p, vh h[4]) {
+  __m256i a = _mm256_loadu_si256((const __m256i *)p), b = _mm256_loadu_si256((const __m256i *)(p + 16));
+  const __m256i low = _mm256_set1_epi64x(0xffff);
+  for (int j = 0; j < 4; j++) {
+    __m256i x = _mm256_and_si256(_mm256_srli_epi64(a, 16 * j), low), y = _mm256_and_si256(_mm256_srli_epi64(b, 16 * j), low);
+    __m256i both = _mm256_or_si256(x, _mm256_slli_epi64(y, 32));
+    h[j] = (vh)_mm_packus_epi32(_mm256_castsi256_si128(both), _mm256_extracti128_si256(both, 1));
+  }
+}
+#elif defined(SIMD_NEON)
+static inline void vh_load_groups(const f16 *p, vh h[4]) {
+  uint16x4x4_t all = vld4_u16(p);
+  for (int j = 0; j < 4; j++) h[j] = (vh)all.val[j];
+}
+#else
+static inline void vh_load_groups(const f16 *p, vh h[4]) {
+  f16 column[4][VW];
+  for (int i = 0; i < VW; i++)
+    for (int j = 0; j < 4; j++) column[j][i] = p[4 * i + j];
+  for (int j = 0; j < 4; j++) h[j] = vh_load(column[j]);
+}
+#endif
+
 /* -- Look-up in a map of 65536 fp16 values by fp16 values held as fp32. Loads one by one: faster than the gathers of AVX2 and
  * AVX-512 where these were measured. -------------------------------------------------------------------------------------- */
 
 static inline vf vf_map(const f16 *map, vf v) {
-  vh h = vf_to_h(v), y;
+  vh h = vf_to_h(v), y = h;
   for (int i = 0; i < VW; i++) y[i] = map[h[i]];
   return vf_from_h(y);
 }
@@ -173,5 +207,31 @@ static inline vf ane_vsub(vf a, vf b) { return round11(ane_defined(a - b)); }
 static inline vf ane_vmul(vf a, vf b) { return round_product(ane_defined(a * b)); }
 static inline vf ane_vmax(vf a, vf b) { return vf_select((vi)(a > b), a, b); }
 static inline vf ane_vmin(vf a, vf b) { return vf_select((vi)(a < b), a, b); }
+
+/* -- Runs of fp16 -------------------------------------------------------------------------------------------------------------- */
+
+static inline vf vf_operand(vh h, bool ane) { return ane ? ane_operand(vf_from_h(h)) : vf_from_h(h); }
+
+/* The first n < VW values; the other lanes are 0. */
+static inline vh vh_load_part(const f16 *p, int64_t n) {
+  vh h = {0};
+  memcpy(&h, p, (size_t)n * sizeof *p);
+  return h;
+}
+static inline void vh_store_part(f16 *p, vh h, int64_t n) { memcpy(p, &h, (size_t)n * sizeof *p); }
+
+/* May write up to the next multiple of VW floats. */
+static inline void load_halves(float *d, const f16 *p, int64_t n, bool ane) {
+  int64_t i = 0;
+  for (; i + VW <= n; i += VW) vf_store(d + i, vf_operand(vh_load(p + i), ane));
+  if (i < n) vf_store(d + i, vf_operand(vh_load_part(p + i, n - i), ane));
+}
+
+/* May read up to the next multiple of VW floats. */
+static inline void store_halves(f16 *p, const float *s, int64_t n) {
+  int64_t i = 0;
+  for (; i + VW <= n; i += VW) vh_store(p + i, vf_to_h(vf_load(s + i)));
+  if (i < n) vh_store_part(p + i, vf_to_h(vf_load(s + i)), n - i);
+}
 
 #endif

@@ -1,0 +1,2 @@
+#define ROWS_NAME rows_portable
+#include "rows_impl.h"
