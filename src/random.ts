@@ -20,6 +20,8 @@ export class Random {
   #spare: number | undefined;
 
   /**
+   * Starts the sequence of a seed.
+   *
    * @param seed A safe integer >= 0.
    * @throws {ArgumentError} When the seed is anything else.
    */

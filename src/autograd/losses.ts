@@ -39,6 +39,8 @@ export class CrossEntropy {
   readonly target: Tensor;
 
   /**
+   * Checks and keeps the two.
+   *
    * @param logits Scores, [rows, classes].
    * @param target Probabilities, same shape.
    * @throws {ShapeError} The two are not of rank 2 and the same shape.

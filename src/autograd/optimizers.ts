@@ -59,6 +59,8 @@ export abstract class HostOptimizer {
   #skipped = 0;
 
   /**
+   * Starts with no step taken.
+   *
    * @param owner Name for messages.
    * @param params Parameters to update.
    * @param options Learning rate and loss scale.
@@ -133,6 +135,8 @@ export abstract class HostOptimizer {
  */
 export class SGD extends HostOptimizer {
   /**
+   * Starts with no step taken.
+   *
    * @param params Parameters to update.
    * @param options Learning rate and loss scale.
    */
@@ -140,6 +144,7 @@ export class SGD extends HostOptimizer {
     super("SGD", params, options);
   }
 
+  /** Updates the masters from finite gradients. */
   protected override apply(grads: readonly Float32Array[]): void {
     this.params.forEach((param, i) => {
       const w = masterOf(param), g = grads[i]!;
@@ -176,6 +181,8 @@ export class Adam extends HostOptimizer {
   readonly #v: Float32Array[];
 
   /**
+   * Starts with no step taken and both moments zero.
+   *
    * @param params Parameters to update.
    * @param options Learning rate (default 1e-3), loss scale, decay rates, eps.
    */
@@ -195,6 +202,7 @@ export class Adam extends HostOptimizer {
     for (const moment of [...this.#m, ...this.#v]) moment.fill(0);
   }
 
+  /** Updates the masters from finite gradients. */
   protected override apply(grads: readonly Float32Array[]): void {
     this.t++;
     const [b1, b2] = this.betas;
