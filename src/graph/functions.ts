@@ -64,6 +64,10 @@ export function conv(x: Tensor, weight: TensorData, options: ConvOptions = {}): 
  * @throws {ShapeError} when channels do not match or nothing is left.
  * @throws {UnsupportedOpError} when the kernel is too wide.
  * @throws {DtypeError} when the weight is an integer array.
+ * @example
+ * ```ts
+ * const up = convTranspose(h, weight, { stride: 2 }); // twice as high and wide for a 2 x 2 kernel
+ * ```
  */
 export function convTranspose(x: Tensor, weight: TensorData, options: ConvOptions = {}): Tensor {
   return convolve("conv_transpose", "convTranspose", x, weight, options);
@@ -76,6 +80,10 @@ export function convTranspose(x: Tensor, weight: TensorData, options: ConvOption
  * @param axis The axis that grows (default 1).
  * @returns The joined tensor.
  * @throws {ShapeError} when another axis differs.
+ * @example
+ * ```ts
+ * concat([input([1, 3]), input([1, 5])]); // [1, 8]
+ * ```
  */
 export function concat(tensors: readonly Tensor[], axis = 1): Tensor {
   return apply("concat", tensors, { axis });
@@ -88,6 +96,10 @@ export function concat(tensors: readonly Tensor[], axis = 1): Tensor {
  * @param axis The new axis, counted in the result (default 0).
  * @returns The stacked tensor.
  * @throws {ShapeError} when the shapes differ.
+ * @example
+ * ```ts
+ * stack([input([2, 3]), input([2, 3])]); // [2, 2, 3]
+ * ```
  */
 export function stack(tensors: readonly Tensor[], axis = 0): Tensor {
   return apply("stack", tensors, { axis });
@@ -101,6 +113,10 @@ export function stack(tensors: readonly Tensor[], axis = 0): Tensor {
  * @param axis The axis divided (default 0).
  * @returns The parts in order.
  * @throws {ShapeError} when the parts would not be equal.
+ * @example
+ * ```ts
+ * const [q, k, v] = split(input([4, 96]), 3, 1); // [4, 32] each
+ * ```
  */
 export function split(x: Tensor, numSplits: number, axis = 0): Tensor[] {
   const first = apply("split", [x], { numSplits, axis, which: 0 });
@@ -116,6 +132,10 @@ export function split(x: Tensor, numSplits: number, axis = 0): Tensor[] {
  * @param a Tensor.
  * @param b Tensor, or numbers to bake in.
  * @returns The elementwise maximum.
+ * @example
+ * ```ts
+ * maximum(x, 0);
+ * ```
  */
 export function maximum(a: Tensor, b: Operand): Tensor {
   return a.maximum(b);
@@ -127,6 +147,10 @@ export function maximum(a: Tensor, b: Operand): Tensor {
  * @param a Tensor.
  * @param b Tensor, or numbers to bake in.
  * @returns The elementwise minimum.
+ * @example
+ * ```ts
+ * minimum(x, y);
+ * ```
  */
 export function minimum(a: Tensor, b: Operand): Tensor {
   return a.minimum(b);
@@ -140,6 +164,10 @@ export function minimum(a: Tensor, b: Operand): Tensor {
  * @param b Tensor, or numbers to bake in.
  * @returns The chosen elements.
  * @throws {DtypeError} when the condition is not bool.
+ * @example
+ * ```ts
+ * select(x.greater(0), x, x.mul(0.1));
+ * ```
  */
 export function select(condition: Tensor, a: Operand, b: Operand): Tensor {
   if (!(condition instanceof Tensor)) throw new ArgumentError("select: the condition is not a Tensor");

@@ -14,6 +14,7 @@ import { type SliceRange, sliceWindow } from "./slice.ts";
 
 export type { Dtype, PortDtype } from "./dtype.ts";
 export type { Shape } from "./shape.ts";
+export type { SliceRange } from "./slice.ts";
 
 /** Second operand of an elementwise operation: a computed value, or numbers that are baked into the program. */
 export type Operand = Tensor | TensorData;
