@@ -11,6 +11,7 @@ enum { BLOCK_IN_WAIT = 0, BLOCK_IN_SUBMIT = 1, BLOCK_NEVER = 2, BLOCK_LATER = 3 
 
 static void (*recorder_reset)(int call, int how, int when);
 static void (*recorder_clear)(int call, int how);
+static void (*recorder_block_when)(int when);
 static const char *(*recorder_log)(void);
 static int (*recorder_alive)(void);
 static af_device *device;
@@ -358,6 +359,21 @@ TEST(failed_wait_does_not_hang_on_the_block) {
   CHECK(recorder_alive() == 0);
 }
 
+TEST(late_block_of_a_failed_flight_ends_no_other) {
+  recorder_reset(0, 0, BLOCK_NEVER);
+  af_program *program = compile(0);
+  CHECK(af_submit(program) == AF_OK);
+  recorder_clear(1, FAIL_CODE);
+  CHECK(af_wait(program) == AF_E_EXECUTE);
+  recorder_block_when(BLOCK_LATER);
+  CHECK(af_submit(program) == AF_OK);
+  recorder_clear(0, 0);
+  CHECK(af_wait(program) == AF_OK);
+  CHECK(strncmp(recorder_log(), "e5rt_async_event_sync_wait(event1)\nblock()\nblock()\n", 50) == 0, "%s", recorder_log());
+  af_program_release(program);
+  recorder_reset(0, 0, 0);
+}
+
 TEST(release_in_flight_waits) {
   recorder_reset(0, 0, BLOCK_LATER);
   af_program *program = compile(0);
@@ -423,6 +439,7 @@ int main(void) {
   }
   *(void **)&recorder_reset = dlsym(image, "recorder_reset");
   *(void **)&recorder_clear = dlsym(image, "recorder_clear");
+  *(void **)&recorder_block_when = dlsym(image, "recorder_block_when");
   *(void **)&recorder_log = dlsym(image, "recorder_log");
   *(void **)&recorder_alive = dlsym(image, "recorder_alive");
   device = af_device_open("host", path);
@@ -444,6 +461,7 @@ int main(void) {
   RUN(wait_covers_a_block_that_comes_late);
   RUN(failed_submit_leaves_the_program_usable);
   RUN(failed_wait_does_not_hang_on_the_block);
+  RUN(late_block_of_a_failed_flight_ends_no_other);
   RUN(release_in_flight_waits);
   RUN(release_beside_a_waiting_thread);
   RUN(compile_check_makes_a_library_only);

@@ -27,6 +27,7 @@ static thing things[N_THINGS];
 static int n_things, n_calls, fail_call, fail_how, block_when;
 static uint64_t signaled;
 static void *pending_block;
+static void *stale_block; /* own copy of a block that was not called in its flight */
 static pthread_t late;
 static int has_late;
 static _Alignas(64) unsigned char memory[64][MEMORY / 64];
@@ -48,6 +49,8 @@ E5RT_EXPORT void recorder_reset(int call, int how, int when) {
   block_when = when;
   signaled = 0;
   pending_block = NULL;
+  free(stale_block);
+  stale_block = NULL;
   reason = "";
   memset(memory, 0xA5, sizeof memory);
   pthread_mutex_unlock(&mutex);
@@ -63,6 +66,9 @@ E5RT_EXPORT void recorder_clear(int call, int how) {
   fail_how = how;
   pthread_mutex_unlock(&mutex);
 }
+
+/* From now on blocks are called at another time. */
+E5RT_EXPORT void recorder_block_when(int when) { block_when = when; }
 
 E5RT_EXPORT const char *recorder_log(void) { return text; }
 
@@ -275,6 +281,8 @@ e5rt_error_code_t e5rt_execution_stream_submit_async(void *stream, void *block) 
   e5rt_error_code_t err = call(__func__, "%s, %s", name(stream), block == copies[(n_copies - 1) % 64] ? "heap" : "OTHER");
   if (err) return err;
   pending_block = block;
+  if (block_when == BLOCK_NEVER && (stale_block = malloc(((block_head *)block)->descriptor->size)))
+    memcpy(stale_block, block, ((block_head *)block)->descriptor->size);
   if (block_when == BLOCK_IN_SUBMIT) invoke(block);
   return 0;
 }
@@ -283,6 +291,7 @@ e5rt_error_code_t e5rt_async_event_sync_wait(void *event) {
   e5rt_error_code_t err = call(__func__, "%s", name(event));
   signaled++;
   if (block_when == BLOCK_IN_WAIT && !err) invoke(pending_block);
+  if (block_when == BLOCK_LATER && stale_block) invoke(stale_block);
   if (block_when == BLOCK_LATER) has_late = !pthread_create(&late, NULL, invoke_late, pending_block);
   return err;
 }

@@ -644,6 +644,50 @@ TEST(ordinary_errors_are_codes) {
   CHECK(signal == 0 && strncmp(text, "returned 0:", 11) == 0, "signal %d: %s", signal, text);
 }
 
+/* A global block needs no copy; helpers are called once per heap copy, and the signature moves behind them. */
+static int helper_copies, helper_disposals, global_calls;
+static void copy_helper(void *to, const void *from) { helper_copies += to != from; }
+static void dispose_helper(void *of) { helper_disposals += of != NULL; }
+static e5rt_error_code_t count_call(block *self) {
+  global_calls += self->flags == (1 << 30 | 1 << 28);
+  return 0;
+}
+
+static e5rt_error_code_t other_blocks(void) {
+  static const struct {
+    unsigned long reserved, size;
+    void (*copy)(void *, const void *);
+    void (*dispose)(void *);
+    const char *signature;
+  } with_helpers = {0, sizeof(block), copy_helper, dispose_helper, "q8@?0"};
+  static block global;
+  parts p;
+  global = (block){_NSConcreteGlobalBlock, 1 << 30 | 1 << 28, 0, count_call, &good_descriptor, NULL, 0};
+  encode(&p);
+  if (_Block_copy(&global) != (void *)&global) return 100;
+  _Block_release(&global);
+  MUST(e5rt_execution_stream_submit_async(p.stream, &global));
+  block b = stack_block();
+  b.flags |= 1 << 25;
+  b.descriptor = (const struct descriptor *)&with_helpers;
+  block *copy = _Block_copy(&b);
+  if (copy == &b || _Block_copy(copy) != copy || helper_copies != 1) return 101;
+  _Block_release(copy);
+  MUST(e5rt_execution_stream_submit_async(p.stream, copy));
+  _Block_release(copy);
+  MUST(e5rt_async_event_sync_wait(p.event));
+  release(&p); /* joins the thread that calls the blocks */
+  return global_calls == 1 && helper_disposals == 1 ? 0 : 102;
+}
+
+TEST(global_blocks_and_helpers) {
+  char text[4096];
+  misuse = other_blocks;
+  with_strict = 1;
+  int signal = test_child(child, text, sizeof text);
+  CHECK(signal == 0 && strncmp(text, "returned 0:", 11) == 0, "signal %d: %s", signal, text);
+}
+
 static block *failing_block_copy(void) {
   block b = stack_block();
   b.result = 5;
@@ -751,6 +795,7 @@ int main(void) {
   RUN(release_in_own_block);
   RUN(correct_use_passes);
   RUN(ordinary_errors_are_codes);
+  RUN(global_blocks_and_helpers);
   RUN(block_result_reaches_the_event);
   RUN(rules_have_a_text);
   unlink(model_path);
