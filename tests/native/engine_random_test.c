@@ -495,7 +495,7 @@ static void finish_product(int rank, const int64_t *bias_dim) {
 static void op_product(void) {
   int x = pick(false);
   value a = graph[x];
-  if (a.rank < 2) return;
+  if (a.rank < 2 || a.rank > 4) return;
   bool tx = below(4) == 0, ty = below(2);
   int64_t m = a.dim[a.rank - 2 + tx], k = a.dim[a.rank - 1 - tx], n = 1 + below(40);
   if (k > 300 || m * n > MAX_ELEMENTS) return;
