@@ -112,12 +112,13 @@ AF_API af_status af_execute(af_program *program);
 /* Run once without blocking: submit, then wait (from any thread) exactly once. */
 AF_API af_status af_submit(af_program *program);
 AF_API af_status af_wait(af_program *program);
+/* 1 from af_submit() until af_wait() has the result; every other call that touches the ports or runs is AF_E_STATE then. */
 AF_API uint32_t af_busy(af_program *program);
 
 /* Copies the text of the program's last failure, NUL-terminated, at most size bytes. Returns the full length. */
 AF_API uint64_t af_program_error(af_program *program, char *text, uint64_t size);
 
-/* Value of the completion event: the number of asynchronous submits that ended. */
+/* Value of the completion event when it was last looked at (submit and wait): the number of submits that ended. */
 AF_API uint64_t af_signaled_value(af_program *program);
 
 /* -- Conversion ------------------------------------------------------------------------------------------------------ */

@@ -115,7 +115,8 @@ static bool on_own_thread(const stream *s) { return s->has_thread && pthread_equ
 e5rt_error_code_t e5rt_execution_stream_execute_sync(void *handle) {
   stream *s = handle_get(handle, TYPE_STREAM, __func__);
   if (!s) return host_error_code();
-  char reason[4096] = "";
+  char reason[4096];
+  *reason = 0;
   pthread_mutex_lock(&s->mutex);
   bool in_block = on_own_thread(s);
   while (s->pending && !in_block) pthread_cond_wait(&s->changed, &s->mutex);
@@ -129,7 +130,8 @@ e5rt_error_code_t e5rt_execution_stream_execute_sync(void *handle) {
 
 /* One asynchronous run. Whoever was woken by an event finds the stream idle and may release it; the block comes last. */
 static void run_async(stream *s, void *block) {
-  char reason[4096] = "";
+  char reason[4096];
+  *reason = 0;
   int failed = run(s, reason, sizeof reason);
   event *last = NULL;
   pthread_mutex_lock(&s->mutex);
