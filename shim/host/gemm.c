@@ -25,7 +25,7 @@ gemm_split gemm_split_of(int64_t matrices, int64_t rows, int64_t cols, int64_t k
     s.units = matrices * s.row_blocks * s.col_blocks;
     double work = (double)gemm_min(s.mc, rows) * (double)gemm_min(s.nc, cols) * (double)k;
     if (s.units >= WANTED_UNITS || work < 2 * MIN_UNIT) return s;
-    if (s.nc > 4 * nr || (s.nc > nr && rows <= 4 * mr)) s.nc = half_of(s.nc, nr);
+    if (s.nc > (rows <= FEW_ROWS ? 8 : 4) * nr) s.nc = half_of(s.nc, nr);
     else if (s.units < NEEDED_UNITS && s.mc > 4 * mr) s.mc = half_of(s.mc, mr);
     else if (s.units < NEEDED_UNITS && s.nc > nr) s.nc = half_of(s.nc, nr);
     else if (s.units < NEEDED_UNITS && s.mc > mr) s.mc = half_of(s.mc, mr);
