@@ -40,7 +40,8 @@ static void load_run(float *d, enum mil_dtype dtype, const void *base, int64_t a
   }
 }
 
-/* Row by row of the innermost merged dimension; a run's overshoot is overwritten by the next. */
+/* Row by row of the innermost merged dimension; a run's overshoot is overwritten by the next. A row that repeats is loaded
+ * once. */
 static void load_port(float *d, enum mil_dtype dtype, const void *base, const ew_view *v, int64_t begin, int64_t n, bool ane) {
   if (v->rank <= 1) {
     int64_t stride = v->rank ? v->stride[0] : 0;
@@ -54,8 +55,9 @@ static void load_port(float *d, enum mil_dtype dtype, const void *base, const ew
     rest /= v->dim[k];
     at += index[k] * v->stride[k];
   }
-  for (int64_t i = 0; i < n;) {
-    int64_t run = v->dim[last] - index[last] < n - i ? v->dim[last] - index[last] : n - i;
+  int64_t period = v->rank == 2 && v->stride[0] == 0 ? v->dim[1] : n, filled = period < n ? period : n;
+  for (int64_t i = 0; i < filled;) {
+    int64_t run = v->dim[last] - index[last] < filled - i ? v->dim[last] - index[last] : filled - i;
     load_run(d + i, dtype, base, at, v->stride[last], run, ane);
     i += run;
     index[last] += run;
@@ -66,6 +68,8 @@ static void load_port(float *d, enum mil_dtype dtype, const void *base, const ew
       index[k - 1]++;
     }
   }
+  for (; filled < n; filled *= 2) /* whole periods so far */
+    memcpy(d + filled, d, (size_t)(n - filled < filled ? n - filled : filled) * sizeof *d);
 }
 
 /* -- Stores ------------------------------------------------------------------------------------------------------------- */

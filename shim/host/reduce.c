@@ -3,6 +3,8 @@
 #include "rows.h"
 #include "unary.h"
 
+enum { SHORT = 32 };
+
 /* The axes with neighbours of one kind merged: kept and reduced dimensions by turns. A list of reduced dimensions gives the
  * places of the elements of one output, in row-major order; the last reduced dimension is a dense run when it is the last of
  * all, otherwise outputs lie side by side in columns. */
@@ -39,18 +41,19 @@ static reduce_plan make_plan(const reduce_args *a) {
 /* Place of element `index` of a list of dimensions, innermost first. */
 static int64_t place(int n, const int64_t *dim, const int64_t *stride, int64_t index) {
   int64_t at = 0;
-  for (int k = 0; k < n; k++) {
+  for (int k = 0; k < n - 1; k++) {
     at += index % dim[k] * stride[k];
     index /= dim[k];
   }
-  return at;
+  return n ? at + index * stride[n - 1] : at;
 }
 
 int64_t reduce_units(const reduce_args *args) { return make_plan(args).outputs; }
 
-/* Places of the rows of a column block, or one output's elements brought together. */
+/* Places of the rows of a column block, or elements brought together: of one output, or of a block with few each. */
 size_t reduce_scratch(const reduce_args *args) {
   (void)args;
+  _Static_assert(SHORT * (sizeof(int64_t) + ROWS_COLUMNS * sizeof(f16)) <= ROWS_EXACT * sizeof(int64_t), "all uses fit");
   return ROWS_EXACT * sizeof(int64_t);
 }
 
@@ -163,34 +166,58 @@ static void block_sum(const row_kernels *rows, const reduce_plan *p, const colum
     for (int64_t i = 0; i < b->columns; i++) total[i] = wide_total(&wide[i]);
 }
 
-static void reduce_columns(const reduce_args *a, const reduce_plan *p, int64_t first, int64_t last, int64_t *row) {
+/* Outputs [out, out + b->columns) */
+static void reduce_block(const reduce_args *a, const reduce_plan *p, const column_block *b, int64_t out) {
   const row_kernels *rows = rows_get();
-  const int64_t width = p->kept_dim[0];
+  const int64_t n = b->columns;
   float best[ROWS_COLUMNS + ROWS_PAD];
   double total[ROWS_COLUMNS + ROWS_PAD];
-  memset(best, 0, sizeof best);
+  if (is_extreme(a->kind)) {
+    block_extreme(rows, p, b, a->kind == OP_REDUCE_MIN, best);
+    for (int64_t i = 0; i < n; i++) a->y[out + i] = f16_from_float(best[i]);
+    return;
+  }
+  memset(best, 0, (size_t)(n + ROWS_PAD) * sizeof *best);
+  if (a->kind == OP_REDUCE_LOG_SUM_EXP) {
+    block_extreme(rows, p, b, false, best);
+    for (int64_t i = 0; i < n; i++) best[i] = exp_shift(best[i], b->ane);
+  }
+  block_sum(rows, p, b, term_of_kind(a->kind), best, total);
+  rows->finish(total, best, n, a, p->count, a->y + out);
+}
+
+static void reduce_columns(const reduce_args *a, const reduce_plan *p, int64_t first, int64_t last, int64_t *row) {
+  const int64_t width = p->kept_dim[0];
   for (int64_t out = first; out < last;) {
     int64_t n = width - out % width < last - out ? width - out % width : last - out;
     if (n > ROWS_COLUMNS) n = ROWS_COLUMNS;
     column_block b = {a->x + place(p->kept, p->kept_dim, p->kept_stride, out), n, a->profile.mode == NUM_ANE, row};
-    if (is_extreme(a->kind)) {
-      block_extreme(rows, p, &b, a->kind == OP_REDUCE_MIN, best);
-      for (int64_t i = 0; i < n; i++) a->y[out + i] = f16_from_float(best[i]);
-    } else {
-      if (a->kind == OP_REDUCE_LOG_SUM_EXP) {
-        block_extreme(rows, p, &b, false, best);
-        for (int64_t i = 0; i < n; i++) best[i] = exp_shift(best[i], b.ane);
-      }
-      block_sum(rows, p, &b, term_of_kind(a->kind), best, total);
-      rows->finish(total, best, n, a, p->count, a->y + out);
-    }
+    reduce_block(a, p, &b, out);
     out += n;
+  }
+}
+
+/* Few elements per output: they are laid side by side and reduced as columns. */
+static void reduce_short(const reduce_args *a, const reduce_plan *p, int64_t first, int64_t last, int64_t *row) {
+  const reduce_plan side = {.reduced = 1, .reduced_dim = {p->count}, .reduced_stride = {ROWS_COLUMNS}, .count = p->count};
+  f16 *block = (f16 *)(void *)(row + SHORT);
+  int64_t element[SHORT];
+  for (int64_t e = 0; e < p->count; e++) element[e] = place(p->reduced, p->reduced_dim, p->reduced_stride, e);
+  for (int64_t out = first; out < last; out += ROWS_COLUMNS) {
+    int64_t n = last - out < ROWS_COLUMNS ? last - out : ROWS_COLUMNS;
+    for (int64_t i = 0; i < n; i++) {
+      const f16 *x = a->x + place(p->kept, p->kept_dim, p->kept_stride, out + i);
+      for (int64_t e = 0; e < p->count; e++) block[e * ROWS_COLUMNS + i] = x[element[e]];
+    }
+    column_block b = {block, n, a->profile.mode == NUM_ANE, row};
+    reduce_block(a, &side, &b, out);
   }
 }
 
 void reduce_run(const reduce_args *args, int64_t first, int64_t last, void *scratch) {
   reduce_plan plan = make_plan(args);
   if (plan.columns && plan.reduced) reduce_columns(args, &plan, first, last, scratch);
+  else if (plan.count <= SHORT) reduce_short(args, &plan, first, last, scratch);
   else reduce_runs(args, &plan, first, last, scratch);
 }
 

@@ -42,6 +42,7 @@ INLINE double sum_row(const f16 *x, int64_t n, bool ane, enum row_term term, flo
   const vf s = vf_set(shift);
   vd low = {0}, high = {0};
   vh h[4];
+  if (term == TERM_EXP && shift == -INFINITY) return (double)n; /* all are -inf, and exp(-inf - -inf) is exp(+0) */
   int64_t i = 0;
   for (; i + 4 * VW <= n; i += 4 * VW) {
     vh_load_groups(x + i, h);
@@ -50,19 +51,13 @@ INLINE double sum_row(const f16 *x, int64_t n, bool ane, enum row_term term, flo
     low += vd_low(group);
     high += vd_high(group);
   }
-  if (i < n) { /* what is missing is +0, which changes no group */
-    f16 rest[4 * VW] = {0};
+  if (i < n) { /* what is missing becomes a term of +0, which changes no group */
+    f16 rest[4 * VW];
+    for (int k = 0; k < 4 * VW; k++) rest[k] = term == TERM_EXP ? 0xfc00 : 0;
     memcpy(rest, x + i, (size_t)(n - i) * sizeof *x);
-    float part[4][VW];
-    for (int j = 0; j < 4; j++) {
-      f16 column[VW];
-      for (int g = 0; g < VW; g++) column[g] = rest[4 * g + j];
-      vf_store(part[j], term_of(vf_operand(vh_load(column), ane), ane, term, s, map));
-      for (int g = 0; g < VW; g++)
-        if (i + 4 * g + j >= n) part[j][g] = 0;
-    }
-    vf group = vf_load(part[0]);
-    for (int j = 1; j < 4; j++) group = group_add(group, vf_load(part[j]), ane);
+    vh_load_groups(rest, h);
+    vf group = term_of(vf_operand(h[0], ane), ane, term, s, map);
+    for (int j = 1; j < 4; j++) group = group_add(group, term_of(vf_operand(h[j], ane), ane, term, s, map), ane);
     low += vd_low(group);
     high += vd_high(group);
   }

@@ -1,5 +1,7 @@
 /* Elementwise programs and unary functions against their scalar twins: every fp16 value for each function, special by
  * special and random pairs for each operation, random programs over random shapes and strides. */
+#include <pthread.h>
+
 #include "kernels_test.h"
 
 typedef struct {
@@ -322,6 +324,29 @@ TEST(functions_are_made_once) {
   CHECK(!unary_get(OP_MATMUL, 0, 0, NULL, ane) && !unary_get(OP_LOGICAL_NOT, 0, 0, NULL, ane));
 }
 
+enum { THREADS = 4, MADE = 12 };
+
+static void *make_functions(void *arg) {
+  const unary_fn **made = arg;
+  for (int i = 0; i < MADE; i++) made[i] = unary_get(OP_ELU, 0.125f * (float)(i + 1), 0, NULL, ane);
+  for (int i = 0; i < MADE; i++)
+    if (unary_apply(made[i], 0xfc00) != f16_from_float(-0.125f * (float)(i + 1))) return arg;
+  return NULL;
+}
+
+TEST(functions_are_made_once_by_many_threads) {
+  pthread_t thread[THREADS];
+  const unary_fn *made[THREADS][MADE];
+  for (int t = 0; t < THREADS; t++) CHECK(!pthread_create(&thread[t], NULL, make_functions, made[t]));
+  for (int t = 0; t < THREADS; t++) {
+    void *bad = NULL;
+    pthread_join(thread[t], &bad);
+    CHECK(!bad, "thread %d", t);
+  }
+  for (int t = 1; t < THREADS; t++)
+    for (int i = 0; i < MADE; i++) CHECK(made[t][i] == made[0][i], "thread %d function %d", t, i);
+}
+
 static f16 one(enum mil_op_id op, float alpha, float beta, float x) {
   return unary_apply(unary_get(op, alpha, beta, NULL, ane), f16_from_float(x));
 }
@@ -388,6 +413,7 @@ static void tests(void) {
   RUN(output_over_an_input);
   RUN(tiles_with_a_register_given);
   RUN(functions_are_made_once);
+  RUN(functions_are_made_once_by_many_threads);
   RUN(published_behaviour_of_functions);
   if (getenv("ANEFORGE_TEST_SPEED")) RUN(speed);
 }
