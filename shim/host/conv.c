@@ -277,18 +277,18 @@ static void scale_values(const gemm_kernels *kern, const uint16_t *h, int64_t n,
     }
     return;
   }
-  _Alignas(64) float x[EW_TILE], offset = bias ? f16_to_float(*bias) : 0;
+  _Alignas(64) float x[EW_TILE], offset[EW_TILE];
+  _Alignas(64) f16 y[EW_TILE];
   kern->expand(h, n, x);
-  kern->scale_ane(x, f16_to_float(w), n, out);
-  if (!bias) return;
-  uint32_t overflow = 0;
-  for (int64_t i = 0; i < n; i++) overflow |= out[i] >= 65536.0f || out[i] <= -65536.0f;
-  if (overflow) {
-    for (int64_t i = 0; i < n; i++) out[i] = f16_to_float(ane_add(f16_from_float(out[i]), *bias));
-    return;
+  kern->scale_ane(x, f16_to_float(w), n, y);
+  if (bias && any_special(y, n)) { /* overflow */
+    for (int64_t i = 0; i < n; i++) y[i] = ane_add(y[i], *bias);
+  } else if (bias) {
+    kern->expand(y, n, x);
+    for (int64_t i = 0; i < EW_TILE; i++) offset[i] = f16_to_float(*bias);
+    kern->add_ane(x, offset, 1.0f, n, y);
   }
-  for (int64_t i = 0; i < n; i++) x[i] = offset;
-  kern->add_ane(out, x, 1.0f, n, out);
+  kern->expand(y, n, out);
 }
 
 static void scale_unit(const conv_args *c, const gemm_kernels *kern, int64_t unit, void *scratch) {

@@ -71,15 +71,14 @@ static void transform_row(const gemm_kernels *kern, const uint16_t *h, int64_t n
     return;
   }
   enum { ROOM = WINDOW_PAIRS + 2 * STEP };
-  _Alignas(64) float d[2 * ROOM], half[2][ROOM], u[ROOM];
+  _Alignas(64) float d[2 * ROOM], half[2][ROOM];
   kern->expand(h, 2 * n + STEP, d);
   for (int64_t i = 0; i <= n; i++) {
     half[0][i] = d[2 * i];
     half[1][i] = d[2 * i + 1];
   }
   int a = input_rule[j].a, b = input_rule[j].b;
-  kern->add_ane(half[a & 1] + a / 2, half[b & 1] + b / 2, input_rule[j].sign, n, u);
-  kern->store(u, n, out);
+  kern->add_ane(half[a & 1] + a / 2, half[b & 1] + b / 2, input_rule[j].sign, n, out);
 }
 
 static window *open_window(const conv_args *c, const conv_run_of *run, int runs, window *w) {

@@ -2,9 +2,9 @@
  *   VF, VI             vectors of VL floats / uint32 (arithmetic wraps)
  *   v_zero_i, v_set_f, v_set_i, v_load_f, v_load_i, v_store_f, v_store_i (unaligned)
  *   v_fma(a, b, c)     a*b + c; a*b is exact in fp32 for fp16 operands, so fused or not is the same in tile_fast
- *   v_mul, v_add_f, v_add_i, v_sub_i, v_and_i, v_or_i, v_as_f, v_as_i
+ *   v_mul, v_add_f, v_sub_f, v_add_i, v_sub_i, v_and_i, v_or_i, v_as_f, v_as_i
  *   v_keep(w, m, t)    w where m >= t, else 0
- *   v_trunc(v)         fp32 -> int32 toward zero
+ *   v_trunc(v), v_float(v)  fp32 -> int32 toward zero, int32 -> fp32;  v_abs_i(v)
  *   v_widen(p)         VL fp16 -> fp32, IEEE;  v_narrow(p, v): the reverse, nearest even
  *   v_bits(p)          VL fp16 zero-extended to 32 bits
  *   v_fma_keep(a, b, c, m, t)  a*b + c where m >= t, else c
@@ -42,11 +42,14 @@ typedef float vf8 __attribute__((vector_size(32)));
 typedef int32_t vi8 __attribute__((vector_size(32)));
 typedef uint16_t vh8 __attribute__((vector_size(16)));
 
+INLINE VI sign_bits(VI v) { return v_and_i(v, v_set_i(0x80000000u)); }
+INLINE VF magnitude(VF v) { return v_as_f(v_and_i(v_as_i(v), v_set_i(0x7fffffff))); }
+
 /* Exponent field 31 is an ordinary exponent: the bits move into place and 2^112 corrects the bias. */
 INLINE VF widen_ane(const uint16_t *p) {
   VI h = v_bits(p);
-  VF magnitude = v_mul(v_as_f(v_shl(v_and_i(h, v_set_i(0x7fff)), 13)), v_set_f(0x1p112f));
-  return v_as_f(v_or_i(v_as_i(magnitude), v_shl(v_and_i(h, v_set_i(0x8000)), 16)));
+  VF m = v_mul(v_as_f(v_shl(v_and_i(h, v_set_i(0x7fff)), 13)), v_set_f(0x1p112f));
+  return v_as_f(v_or_i(v_as_i(m), v_shl(v_and_i(h, v_set_i(0x8000)), 16)));
 }
 
 INLINE void tile_fast(const gemm_tile *tile, int rows, int nv) {
@@ -84,7 +87,7 @@ INLINE void narrow(const gemm_tile *tile, int rows, int nv, bool drop) {
     if (drop && tile->a_min[k] + tile->b_min[k] < 14) {
       const float *limit = t + k * tile->a_stride;
       VF m[NV];
-      UNROLL for (int v = 0; v < nv; v++) m[v] = v_as_f(v_and_i(v_as_i(w[v]), v_set_i(0x7fffffff)));
+      UNROLL for (int v = 0; v < nv; v++) m[v] = magnitude(w[v]);
       UNROLL for (int r = 0; r < rows; r++) {
         VF x = v_set_f(a[r]), least = v_set_f(limit[r]);
         UNROLL for (int v = 0; v < nv; v++) {
@@ -118,19 +121,19 @@ INLINE void tile_wide(const gemm_tile *tile, int rows, int nv) {
   uint32_t *c = tile->c;
   const float *a = tile->a, *t = tile->t;
   const uint16_t *b = tile->b;
-  const VI sign = v_set_i(0x80000000u), half = v_as_i(v_set_f(0.5f));
+  const VI half = v_as_i(v_set_f(0.5f));
   UNROLL for (int r = 0; r < rows; r++) UNROLL for (int v = 0; v < nv; v++) acc[r][v] = v_load_i(c + r * NR + v * VL);
   for (int64_t k = 0; k < tile->kc; k++, a += tile->a_stride, t += tile->a_stride, b += tile->b_stride) {
     VF w[NV], m[NV];
     UNROLL for (int v = 0; v < nv; v++) {
       w[v] = widen_ane(b + v * VL);
-      m[v] = v_as_f(v_and_i(v_as_i(w[v]), v_set_i(0x7fffffff)));
+      m[v] = magnitude(w[v]);
     }
     UNROLL for (int r = 0; r < rows; r++) {
       VF x = v_as_f(v_and_i(v_as_i(v_set_f(a[r])), v_set_i(~1u))), least = v_set_f(t[r]);
       UNROLL for (int v = 0; v < nv; v++) {
         VF p = v_mul(x, v_keep(w[v], m[v], least));
-        VF away = v_as_f(v_or_i(v_and_i(v_as_i(p), sign), half));
+        VF away = v_as_f(v_or_i(sign_bits(v_as_i(p)), half));
         acc[r][v] = v_add_i(acc[r][v], v_trunc(v_add_f(p, away)));
         v_pin(acc[r][v]);
       }
@@ -205,21 +208,22 @@ static void expand_ane(const uint16_t *h, int64_t n, float *out) {
   for (int64_t i = 0; i < n; i += VL) {
     VF x = v_mul(widen_ane(h + i), v_set_f(0x1p16f));
     VF nudged = v_as_f(v_or_i(v_as_i(x), v_set_i(1)));
-    v_store_f(out + i, v_keep(nudged, v_as_f(v_and_i(v_as_i(x), v_set_i(0x7fffffff))), v_set_f(0x1p-9f)));
+    v_store_f(out + i, v_keep(nudged, magnitude(x), v_set_f(0x1p-9f)));
   }
 }
 
 /* fp32 magnitude to 11 significant bits, ties away: half a unit is added to the bits, a carry moves the exponent. */
-INLINE float round11(float v) { return from_bits((to_bits(v) + 0x1000) & ~0x1fffu); }
+INLINE VF round11(VF v) { return v_as_f(v_and_i(v_add_i(v_as_i(v), v_set_i(0x1000)), v_set_i(~0x1fffu))); }
+
 
 /* Results are multiples of 2^-16, so fp16 subnormals among them are exact. Bits below the 24 of fp32 are cut: the half bit
  * that decides is always above them. |c| < 2^31. */
 static void round_ane(const int32_t *c, int64_t n, float *out) {
-  for (int64_t i = 0; i < n; i++) {
-    uint32_t negative = c[i] < 0, magnitude = negative ? 0u - (uint32_t)c[i] : (uint32_t)c[i];
-    magnitude = magnitude >= 1u << 24 ? magnitude & ~0xffu : magnitude;
-    float v = round11((float)(int32_t)magnitude * 0x1p-16f);
-    out[i] = negative ? -v : v;
+  for (int64_t i = 0; i < n; i += VL) {
+    VI units = v_load_i(c + i), m = v_abs_i(units);
+    VF low = v_keep(v_as_f(v_set_i(0xff)), v_float(m), v_set_f(0x1p24f));
+    VF v = v_mul(v_float(v_sub_i(m, v_and_i(m, v_as_i(low)))), v_set_f(0x1p-16f));
+    v_store_f(out + i, v_as_f(v_or_i(v_as_i(round11(v)), sign_bits(units))));
   }
 }
 
@@ -235,17 +239,27 @@ static void store(const float *v, int64_t n, f16 *out) {
   }
 }
 
-/* The fp32 sum s is rounded to nearest; when it sits on a tie of the 11-bit grid but the exact sum (error from TwoSum) lies
- * nearer to zero, the tie is undone. Sums below 2^-14 are multiples of 2^-24: exact. */
-static void add_ane(const float *a, const float *b, float sign, int64_t n, float *out) {
-  for (int64_t i = 0; i < n; i++) {
-    float x = a[i], y = sign * b[i], s = x + y, yy = s - x, error = (x - (s - yy)) + (y - yy);
-    uint32_t bits = to_bits(s);
-    bool inward = (error > 0) != (s > 0) && error != 0, tie = (bits & 0x1fff) == 0x1000;
-    float r = round11(from_bits(bits - (tie && inward)));
-    r = r >= 65536.0f ? __builtin_inff() : r;
-    r = r <= -65536.0f ? -__builtin_inff() : r;
-    out[i] = r;
+/* The fp32 sum s is rounded to nearest; TwoSum gives the rest. Where the exact sum lies nearer to zero than s, s is moved
+ * by one unit: then it is the exact sum cut to 24 bits, and the half bit is right. Sums below 2^-14 are multiples of 2^-24:
+ * exact. From 65520 on v_narrow makes infinity. */
+static void add_ane(const float *a, const float *b, float sign, int64_t n, f16 *out) {
+  for (int64_t i = 0; i < n; i += VL) {
+    VF x = v_load_f(a + i), y = v_mul(v_load_f(b + i), v_set_f(sign)), s = v_add_f(x, y), yy = v_sub_f(s, x);
+    VF rest = v_add_f(v_sub_f(x, v_sub_f(s, yy)), v_sub_f(y, yy));
+    VF inward = v_mul(v_mul(rest, s), v_set_f(-1));
+    VF one = v_keep(v_as_f(v_set_i(1)), inward, v_set_f(0x1p-100f));
+    v_narrow(out + i, round11(v_as_f(v_sub_i(v_as_i(s), v_as_i(one)))));
+  }
+}
+
+/* After the rounding to 11 bits, magnitudes below 2^-14 are rounded once more, to the subnormal grid 2^-24. */
+static void scale_ane(const float *a, float w, int64_t n, f16 *out) {
+  for (int64_t i = 0; i < n; i += VL) {
+    VF r = round11(v_mul(v_load_f(a + i), v_set_f(w))), m = magnitude(r);
+    VF normal = v_keep(m, m, v_set_f(0x1p-14f)), small = v_sub_f(m, normal);
+    VI units = v_trunc(v_add_f(v_mul(small, v_set_f(0x1p24f)), v_set_f(0.5f)));
+    VF rounded = v_add_f(normal, v_mul(v_float(units), v_set_f(0x1p-24f)));
+    v_narrow(out + i, v_as_f(v_or_i(v_as_i(rounded), sign_bits(v_as_i(r)))));
   }
 }
 
@@ -256,15 +270,6 @@ static uint32_t largest(const int32_t *c, int64_t n) {
     max = m > max ? m : max;
   }
   return max;
-}
-
-static void scale_ane(const float *a, float w, int64_t n, float *out) {
-  for (int64_t i = 0; i < n; i++) {
-    float r = round11(a[i] * w), m = r < 0 ? -r : r;
-    float small = m < 0x1p-14f ? m : 0, big = m >= 65536.0f ? __builtin_inff() : m;
-    m = m < 0x1p-14f ? (float)(int32_t)(small * 0x1p24f + 0.5f) * 0x1p-24f : big;
-    out[i] = to_bits(r) >> 31 ? -m : m;
-  }
 }
 
 #define TILE(kind, name, rows, nv)                                                                                     \

@@ -47,12 +47,13 @@ typedef struct {
   void (*expand)(const uint16_t *h, int64_t n, float *out);
   void (*expand_ane)(const uint16_t *h, int64_t n, float *out);
   void (*threshold)(const float *a, int64_t n, float *t); /* from expand_ane form */
+  /* round_ane, add_ane and scale_ane also work on whole vectors. */
   void (*round_ane)(const int32_t *c, int64_t n, float *out); /* units of 2^-16 -> RHA, as fp32 */
-  void (*store)(const float *v, int64_t n, f16 *out);         /* round to nearest even */
+  void (*store)(const float *v, int64_t n, f16 *out);         /* exactly n values, round to nearest even */
   uint32_t (*largest)(const int32_t *c, int64_t n);           /* magnitude */
-  /* out[i] = RHA(a[i] + sign * b[i]) for finite fp16 values in fp32, as fp32. */
-  void (*add_ane)(const float *a, const float *b, float sign, int64_t n, float *out);
-  void (*scale_ane)(const float *a, float w, int64_t n, float *out); /* RHA2(a[i] * w), finite operands */
+  /* RHA(a[i] + sign * b[i]) and RHA2(a[i] * w), for finite fp16 values in fp32. */
+  void (*add_ane)(const float *a, const float *b, float sign, int64_t n, f16 *out);
+  void (*scale_ane)(const float *a, float w, int64_t n, f16 *out);
 } gemm_kernels;
 
 const gemm_kernels *gemm_kernels_get(void);

@@ -28,7 +28,9 @@ static inline void v_store_f(float *p, VF v) { memcpy(p, &v, sizeof v); }
 static inline void v_store_i(void *p, VI v) { memcpy(p, &v, sizeof v); }
 #define v_mul(a, b) ((a) * (b))
 #define v_add_f(a, b) ((a) + (b))
+#define v_sub_f(a, b) ((a) - (b))
 #define v_add_i(a, b) ((a) + (b))
+#define v_sub_i(a, b) ((a) - (b))
 #define v_and_i(a, b) ((a) & (b))
 #define v_or_i(a, b) ((a) | (b))
 #define v_shl(v, n) ((v) << (n))
@@ -36,6 +38,8 @@ static inline void v_store_i(void *p, VI v) { memcpy(p, &v, sizeof v); }
 #define v_as_i(v) ((VI)(v))
 #define v_fma(a, b, c) ((a) * (b) + (c))
 #define v_keep(w, m, t) v_as_f(v_as_i(w) & (VI)((m) >= (t)))
+#define v_float(v) __builtin_convertvector((vs)(v), VF)
+#define v_abs_i(v) (((v) ^ (VI)((vs)(v) >> 31)) - (VI)((vs)(v) >> 31))
 #define v_trunc(v) ((VI) __builtin_convertvector(v, vs))
 #define v_pin(v) (void)0
 static inline VI v_bits(const uint16_t *p) {
