@@ -48,8 +48,10 @@ export interface OpCase {
   ane: Tolerance;
   /** With fp16 operands and fp32 sums. */
   fast: Tolerance;
-  /** Backward: error relative to the largest gradient on the device, or false where there is no rule for this use. */
+  /** Backward: error on the device relative to the largest gradient or 1; false where there is no rule for this use. */
   gradient: number | false;
+  /** Why the gradient cannot be compiled for the device. */
+  gradientRefused?: string;
 }
 
 /** Values of an operand, the same for the same seed. */
@@ -113,7 +115,7 @@ const UNARY: Readonly<Record<string, UnaryRow>> = {
   sigmoid: { f: (x) => x.sigmoid(), lo: -12, hi: 12, ane: { abs: 3.5e-3 } },
   tanh: { f: (x) => x.tanh(), lo: -6, hi: 6, ane: { abs: 1.7e-3 } },
   erf: { f: (x) => x.erf(), lo: -3, hi: 3, ane: { abs: 4.8e-3 } },
-  atan: { f: (x) => x.atan(), lo: -8, hi: 8, ane: { abs: 1.9e-2 } },
+  atan: { f: (x) => x.atan(), lo: -8, hi: 8, ane: { abs: 3.5e-2 } },
   softsign: { f: (x) => x.softsign(), avoid: [0], ane: { rel: 1.5e-2, abs: 1e-3 } },
   softplus: { f: (x) => x.softplus(), lo: -8, hi: 14, ane: { abs: 1.5e-2, rel: 2e-3 } },
   exp: { f: (x) => x.exp(), lo: -8, hi: 8, ane: { ulps: 9.6 }, gradient: 0.03 },
@@ -347,7 +349,10 @@ function linearCases(): OpCase[] {
     mac("matmul", "rank 1", [[6]], ([x]) => x!.linear(baked([4, 6]))),
     mac("matmul", "with a bias", [[3, 6]], ([x]) => x!.linear(baked([4, 6]), numbers(4, 3))),
     mac("matmul", "x by w [K, N]", [[3, 6]], ([x]) => x!.matmul(baked([6, 4]))),
-    ...batched.map(([a, b]) => mac("bmm", `[${a}] by [${b}]`, [a, b], ([x, y]) => x!.matmul(y!))),
+    ...batched.map(([a, b]): OpCase => ({
+      ...mac("bmm", `[${a}] by [${b}]`, [a, b], ([x, y]) => x!.matmul(y!)),
+      gradientRefused: a.length === 5 ? "a transpose of rank 5" : undefined,
+    })),
     mac("bmm", "large", [[40, 70], [70, 50]], ([x, y]) => x!.matmul(y!), false),
     mac("bmm", "a matrix by itself", [[3, 3]], ([x]) => x!.matmul(x!)),
     mac("bmm", "one side transposed", [[3, 4], [5, 4]], ([x, y]) => x!.matmul(y!.transpose([1, 0]))),

@@ -32,7 +32,10 @@ export interface TrainerOptions {
   readonly optimizer?: "sgd" | "adam";
   /** Adam's decay rates. Default: [0.9, 0.999]. */
   readonly betas?: readonly [number, number];
-  /** Adam's eps. Default: 1e-8. */
+  /**
+   * Adam's eps, for gradients without the loss scale. Default: 1e-8. On the device, where gradients keep the loss scale and
+   * a second moment below 2^-25 is 0, it is used times lossScale, and at least 2^-12: the root of what is lost.
+   */
   readonly eps?: number;
   /** Compute the update on the device in fp16; the state travels to the host and back. Default: false. */
   readonly deviceOptimizer?: boolean;
@@ -43,6 +46,9 @@ export interface TrainerOptions {
   /** What {@linkcode Trainer.predict} computes. Default: the logits of a cross entropy. */
   readonly prediction?: Tensor;
 }
+
+/** Smallest eps beside the root of a second moment in fp16; a smaller one lets m / (0 + eps) grow without bound. */
+const LEAST_DEVICE_EPS = 2 ** -12;
 
 /** A state tensor of the device optimizer: what a step reads and what it writes. */
 interface StateSlot {
@@ -407,7 +413,8 @@ export class Trainer {
     if (this.#optimizer === "sgd") return pair(this.params, sgdStep(this.params, this.#gradients, lr));
     const m = this.params.map((param) => input(param.shape));
     const v = this.params.map((param) => input(param.shape));
-    const next = adamStep(this.params, m, v, this.#gradients, lr, { betas: this.#betas, eps });
+    const deviceEps = Math.max(eps * this.lossScale, LEAST_DEVICE_EPS);
+    const next = adamStep(this.params, m, v, this.#gradients, lr, { betas: this.#betas, eps: deviceEps });
     return [...pair(this.params, next.params), ...pair(m, next.m), ...pair(v, next.v)];
   }
 
