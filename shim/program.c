@@ -14,10 +14,10 @@ static const struct {
 enum { N_DTYPES = sizeof dtypes / sizeof *dtypes, MAX_PORTS = 1 << 16 };
 #define MAX_ELEMENTS ((uint64_t)1 << 40)
 
-/* Bytes of a port's buffer: elements * size, rounded up to 64, at least 64. */
-static uint64_t buffer_bytes(const af_port *port) { return (port->elements * dtypes[port->dtype].size + 63) & ~(uint64_t)63; }
-
 uint64_t af_port_bytes(const af_port *port) { return port->elements * dtypes[port->dtype].size; }
+
+/* Rounded up to 64; a port has at least one element, so this is at least 64. */
+static uint64_t buffer_bytes(const af_port *port) { return (af_port_bytes(port) + 63) & ~(uint64_t)63; }
 
 const char *af_dtype_name(uint32_t dtype) { return dtype < N_DTYPES ? dtypes[dtype].name : "unknown"; }
 
@@ -63,7 +63,8 @@ static af_status read_ports(af_body *body, const char *names, uint64_t names_byt
     if (port->dtype >= N_DTYPES)
       return AF_FAIL(AF_E_ARGUMENT, "compile: port %.256s: unknown element type %u", port->name, port->dtype);
     if (i >= body->n_inputs && port->dtype != AF_FP16)
-      return AF_FAIL(AF_E_ARGUMENT, "compile: output %.256s is %s, outputs are fp16", port->name, af_dtype_name(port->dtype));
+      return AF_FAIL(AF_E_ARGUMENT, "compile: output %.256s is %s, outputs are fp16", port->name,
+                     af_dtype_name(port->dtype));
     if (port->elements == 0 || port->elements > MAX_ELEMENTS)
       return AF_FAIL(AF_E_ARGUMENT, "compile: port %.256s has %llu elements, allowed are 1 to 2^40", port->name,
                      (unsigned long long)port->elements);
@@ -108,8 +109,9 @@ static af_status bind(af_body *body, af_port *port, bool output) {
   char step[300], call[96];
   snprintf(step, sizeof step, "bind %s %.256s", output ? "output" : "input", port->name);
   af_status status;
-  int64_t err = output ? v->e5rt_execution_stream_operation_retain_output_port(body->chain.operation, port->name, &port->port)
-                       : v->e5rt_execution_stream_operation_retain_input_port(body->chain.operation, port->name, &port->port);
+  void *operation = body->chain.operation;
+  int64_t err = output ? v->e5rt_execution_stream_operation_retain_output_port(operation, port->name, &port->port)
+                       : v->e5rt_execution_stream_operation_retain_input_port(operation, port->name, &port->port);
   if (err || !port->port) {
     snprintf(call, sizeof call, "e5rt_execution_stream_operation_retain_%s_port", output ? "output" : "input");
     status = af_vendor_failed(v, AF_E_LOAD, step, call, err);
@@ -208,14 +210,15 @@ af_status af_share_buffer(af_program *program, uint32_t output, uint32_t input) 
   af_body *body = af_enter(program, "af_share_buffer");
   if (!body) return af_error_status();
   if (output >= body->n_outputs || input >= body->n_inputs)
-    return af_keep(body, AF_FAIL(AF_E_ARGUMENT, "af_share_buffer: output %u of %u, input %u of %u", output, body->n_outputs,
-                                 input, body->n_inputs));
+    return af_keep(body, AF_FAIL(AF_E_ARGUMENT, "af_share_buffer: output %u of %u, input %u of %u", output,
+                                 body->n_outputs, input, body->n_inputs));
   af_port *from = &body->output[output], *to = &body->input[input];
   if (body->encoded)
-    return af_keep(body, AF_FAIL(AF_E_STATE, "af_share_buffer(%.256s, %.256s): the program has already run", from->name, to->name));
+    return af_keep(body, AF_FAIL(AF_E_STATE, "af_share_buffer(%.256s, %.256s): the program has already run", from->name,
+                                 to->name));
   if (from->elements != to->elements || from->dtype != to->dtype)
-    return af_keep(body, AF_FAIL(AF_E_ARGUMENT, "af_share_buffer: output %.256s is %llu x %s, input %.256s is %llu x %s", from->name,
-                                 (unsigned long long)from->elements, af_dtype_name(from->dtype), to->name,
+    return af_keep(body, AF_FAIL(AF_E_ARGUMENT, "af_share_buffer: output %.256s is %llu x %s, input %.256s is %llu x %s",
+                                 from->name, (unsigned long long)from->elements, af_dtype_name(from->dtype), to->name,
                                  (unsigned long long)to->elements, af_dtype_name(to->dtype)));
   int64_t err = body->vendor->e5rt_io_port_bind_buffer_object(to->port, from->buffer);
   if (err)

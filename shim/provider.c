@@ -1,7 +1,7 @@
 /* provider.c - opens a provider and resolves the vendor's functions in it.
  *
  * The shim links nothing but the C library. All it uses from there, in all files:
- *   dlopen dlsym dlerror, malloc calloc free, memcpy strlen strcmp snprintf,
+ *   dlopen dlsym dlerror, malloc calloc free, memcpy memset strlen strcmp, snprintf,
  *   pthread_mutex_init pthread_mutex_lock pthread_mutex_unlock,
  *   pthread_cond_init pthread_cond_wait pthread_cond_broadcast,
  *   and what the compiler adds itself: thread-local storage (_tlv_bootstrap on a Mac, __tls_get_addr elsewhere),
@@ -76,7 +76,8 @@ static bool resolve_all(af_vendor *vendor, void *image, void *block_image, const
   for (int i = 0; i < N_SYMBOLS + N_BLOCK_SYMBOLS; i++) {
     const symbol *s = i < N_SYMBOLS ? &symbols[i] : &block_symbols[i - N_SYMBOLS];
     void *address = resolve(vendor, i < N_SYMBOLS ? image : block_image, s);
-    append(info, "symbol.", s->name, address ? "=found\n" : s->required ? "=missing-required\n" : "=missing-optional\n");
+    const char *state = address ? "=found\n" : s->required ? "=missing-required\n" : "=missing-optional\n";
+    append(info, "symbol.", s->name, state);
     if (address || !s->required) continue;
     if (complete) append(&error, where, " lacks required symbols:", "");
     complete = false;
@@ -156,7 +157,8 @@ af_device *af_device_open(const char *provider, const char *library) {
   if (ane) library = ESPRESSO;
   pthread_mutex_lock(&mutex);
   af_device *device = devices;
-  while (device && (strcmp(device->provider, provider) != 0 || strcmp(device->library, library) != 0)) device = device->next;
+  while (device && (strcmp(device->provider, provider) != 0 || strcmp(device->library, library) != 0))
+    device = device->next;
   if (!device && (device = device_load(provider, library))) {
     device->next = devices;
     devices = device;

@@ -22,17 +22,23 @@ af_status af_keep(af_body *body, af_status status) {
 static af_status refuse(af_body *body, const char *call, const af_port *port, const char *what, uint64_t given,
                         uint64_t expected) {
   return af_keep(body, AF_FAIL(AF_E_ARGUMENT, "%s(%.256s): %llu %s, the port (%s) has %llu", call, port->name,
-                               (unsigned long long)given, what, af_dtype_name(port->dtype), (unsigned long long)expected));
+                               (unsigned long long)given, what, af_dtype_name(port->dtype),
+                               (unsigned long long)expected));
 }
 
-/* The port, when data of `type` elements and this count fits it exactly. */
+static af_status no_port(af_body *body, bool output, uint32_t i, const char *call) {
+  return af_keep(body, AF_FAIL(AF_E_ARGUMENT, "%s: no %s %u, the program has %u", call, output ? "output" : "input", i,
+                               output ? body->n_outputs : body->n_inputs));
+}
+
+/* The port, when n elements (fp16) or bytes (integers) fill it exactly. */
 static af_port *port_for(af_program *program, bool output, uint32_t i, const void *data, uint64_t n, bool fp16,
                          const char *call) {
   af_body *body = af_enter(program, call);
   if (!body) return NULL;
   uint32_t count = output ? body->n_outputs : body->n_inputs;
   if (i >= count) {
-    af_keep(body, AF_FAIL(AF_E_ARGUMENT, "%s: no %s %u, the program has %u", call, output ? "output" : "input", i, count));
+    no_port(body, output, i, call);
     return NULL;
   }
   af_port *port = output ? &body->output[i] : &body->input[i];
@@ -93,7 +99,7 @@ static void *port_data(af_program *program, bool output, uint32_t i, const char 
   af_body *body = slot->body;
   uint32_t count = output ? body->n_outputs : body->n_inputs;
   if (i < count) return output ? body->output[i].data : body->input[i].data;
-  af_keep(body, AF_FAIL(AF_E_ARGUMENT, "%s: no %s %u, the program has %u", call, output ? "output" : "input", i, count));
+  no_port(body, output, i, call);
   return NULL;
 }
 
@@ -108,7 +114,8 @@ static af_status encode(af_body *body) {
   if (body->encoded) return AF_OK;
   int64_t err = body->vendor->e5rt_execution_stream_encode_operation(body->stream, body->chain.operation);
   if (err)
-    return af_keep(body, af_vendor_failed(body->vendor, AF_E_EXECUTE, "encode", "e5rt_execution_stream_encode_operation", err));
+    return af_keep(body, af_vendor_failed(body->vendor, AF_E_EXECUTE, "encode",
+                                          "e5rt_execution_stream_encode_operation", err));
   body->encoded = true;
   return AF_OK;
 }
@@ -141,7 +148,8 @@ af_status af_submit(af_program *program) {
   if (!body) return af_error_status();
   const af_vendor *v = body->vendor;
   const char *missing = missing_for_submit(body);
-  if (missing) return af_keep(body, AF_FAIL(AF_E_MISSING, "af_submit: the provider lacks %s; af_execute works", missing));
+  if (missing)
+    return af_keep(body, AF_FAIL(AF_E_MISSING, "af_submit: the provider lacks %s; af_execute works", missing));
   af_status status = encode(body);
   if (status != AF_OK) return status;
   v->e5rt_async_event_get_last_signaled_value(body->event, &body->signaled);

@@ -22,7 +22,14 @@ typedef struct {
 } block_head;
 
 /* Flags, and where a heap block counts its references: 2 per reference. */
-enum { REFERENCES = 0xfffe, ONE = 2, NEEDS_FREE = 1 << 24, HAS_HELPERS = 1 << 25, IS_GLOBAL = 1 << 28, HAS_SIGNATURE = 1 << 30 };
+enum {
+  REFERENCES = 0xfffe,
+  ONE = 2,
+  NEEDS_FREE = 1 << 24,
+  HAS_HELPERS = 1 << 25,
+  IS_GLOBAL = 1 << 28,
+  HAS_SIGNATURE = 1 << 30,
+};
 
 static const char completion_signature[] = "q8@?0";
 
@@ -161,7 +168,8 @@ e5rt_error_code_t block_retain_completion(void *pointer, const char *call) {
   bool on_heap = retain_heap(block);
   if (!on_heap && is_dead(block))
     return host_refuse(RULE_BLOCK_RELEASED, call, "%p is not a live heap block", pointer);
-  if (!on_heap && block->isa == _NSConcreteStackBlock) return host_refuse(RULE_BLOCK_ON_STACK, call, "%p is a stack block", pointer);
+  if (!on_heap && block->isa == _NSConcreteStackBlock)
+    return host_refuse(RULE_BLOCK_ON_STACK, call, "%p is a stack block", pointer);
   if (!on_heap && block->isa == _NSConcreteMallocBlock)
     return host_refuse(RULE_BLOCK_MALFORMED, call, "%p is marked as a heap block, _Block_copy did not make it", pointer);
   const char *why = flaw(block);

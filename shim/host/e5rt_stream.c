@@ -53,7 +53,8 @@ static stream *lock_idle(void *handle, const char *call) {
 }
 
 static e5rt_error_code_t encode(stream *s, operation *op, const char *call) {
-  if (op->state == OP_ENCODED) return host_refuse(RULE_ENCODE_TWICE, call, "it is encoded on %s stream", op->stream == s ? "this" : "another");
+  if (op->state == OP_ENCODED)
+    return host_refuse(RULE_ENCODE_TWICE, call, "it is encoded on %s stream", op->stream == s ? "this" : "another");
   if (op->state == OP_RESET) return host_refuse(RULE_ENCODE_UNPREPARED, call, "the operation was encoded before");
   if (operation_bind_memory(op, call)) return host_error_code();
   if (s->n_ops == s->room) {
@@ -170,7 +171,8 @@ static void *worker(void *argument) {
 /* Under the stream's mutex. The block is retained already. */
 static e5rt_error_code_t enqueue(stream *s, void *block, const char *call) {
   if (s->n_ops == 0) return host_refuse(RULE_STREAM_EMPTY, call, "encode an operation first");
-  if (s->pending == IN_FLIGHT) return host_fail(HOST_E_STATE, call, "%d runs are in flight, the most there can be", IN_FLIGHT);
+  if (s->pending == IN_FLIGHT)
+    return host_fail(HOST_E_STATE, call, "%d runs are in flight, the most there can be", IN_FLIGHT);
   if (!s->has_thread) {
     if (pthread_create(&s->thread, NULL, worker, s)) return host_fail(HOST_E_MEMORY, call, "cannot start a thread");
     s->has_thread = true;

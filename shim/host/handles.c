@@ -105,7 +105,8 @@ e5rt_error_code_t handle_give(void *object, void **out, const char *call) {
 static slot *find(uint64_t word) {
   if (!is_handle(word)) return NULL;
   slot *s = slot_at(slot_number(word));
-  if (!s || !generation_of(word) || atomic_load_explicit(&s->generation, memory_order_acquire) != generation_of(word)) return NULL;
+  uint32_t generation = generation_of(word);
+  if (!s || !generation || atomic_load_explicit(&s->generation, memory_order_acquire) != generation) return NULL;
   return type_of(word) == ((host_object *)s->object)->type ? s : NULL;
 }
 
