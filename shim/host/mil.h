@@ -117,7 +117,7 @@ int64_t mil_int(const mil_op *op, const char *name);
 bool mil_bool(const mil_op *op, const char *name);
 double mil_real(const mil_op *op, const char *name);       /* fp16 / fp32 literal or const */
 const char *mil_string(const mil_op *op, const char *name);
-/* int32 list; returns its length, at most max. */
+/* int32 list; returns its length, at most max. Axes come as written: checked, negative ones count from the end. */
 int mil_ints(const mil_op *op, const char *name, int64_t *out, int max);
 
 int64_t mil_elements(const mil_type *type);

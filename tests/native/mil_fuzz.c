@@ -413,6 +413,12 @@ static bool read_one(const text *program, const char *dir) {
   return p != NULL;
 }
 
+static double now(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
 int main(int argc, char **argv) {
   double seconds = argc > 1 ? atof(argv[1]) : 3;
   char dir[] = "/tmp/mil_fuzz.XXXXXX";
@@ -423,8 +429,8 @@ int main(int argc, char **argv) {
   write_file(dir, "weights.bin", weights.data, weights.length);
   int pooled = 0;
   uint64_t sown = 0, valid = 0;
-  clock_t stop = clock() + (clock_t)(seconds * CLOCKS_PER_SEC);
-  for (int round = 0; clock() < stop; round++) {
+  double stop = now() + seconds;
+  for (int round = 0; now() < stop; round++) {
     if (round % 64 == 0) { /* new seeds, before the pool drifts to comments and strings */
       write_file(dir, "weights.bin", weights.data, weights.length);
       for (pooled = 0; pooled < SEEDS; pooled++) {
