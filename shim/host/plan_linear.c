@@ -53,14 +53,22 @@ static void merge_batch(gemm_args *g) {
   for (int i = 0; i < n; i++) g->batch *= g->batch_dim[i];
 }
 
-/* y = x . w over the last two axes of both, after the optional transpositions. */
+/* y = x . w over the last two axes of both, after the optional transpositions; an x of rank 1 is a row and gives a row. */
 static bool product(plan *p, const mil_op *op, int x, int w, bool transpose_x, bool transpose_w, int bias) {
   if (!need_fp16(p, op, x) || !need_fp16(p, op, w) || (bias >= 0 && !need_fp16(p, op, bias))) return false;
   const mil_type *t = &op->result[0]->type;
   plan_value a = p->value[x], b = p->value[w];
-  if (a.rank < 2 || b.rank < 2) return plan_fail(p, op, "the host engine has no kernel for operands of rank 1");
+  if (b.rank < 2) return plan_fail(p, op, "the host engine has no kernel for a second operand of rank %d", b.rank);
   int64_t xs[K_RANK], ws[K_RANK];
   int in[3] = {strided(p, x, xs), strided(p, w, ws), bias};
+  bool row = a.rank == 1;
+  if (row) {
+    a.rank = 2;
+    a.dim[1] = a.dim[0];
+    xs[1] = xs[0];
+    a.dim[0] = 1;
+    xs[0] = 0;
+  }
   int out = plan_new_value(p, t, op->result[0]->name);
   plan_node *n = plan_new_node(p, op, NODE_GEMM, in, bias >= 0 ? 3 : 2, out, sizeof(gemm_args));
   if (!n) return false;
@@ -76,9 +84,9 @@ static bool product(plan *p, const mil_op *op, int x, int w, bool transpose_x, b
   g->w_row = ws[wr];
   g->w_col = ws[wc];
   if (b.dim[wr] != g->k) return plan_fail(p, op, "the inner sizes %lld and %lld differ", (long long)g->k, (long long)b.dim[wr]);
-  g->batch_rank = t->rank - 2;
+  g->batch_rank = t->rank - (row ? 1 : 2);
   for (int i = 0; i < g->batch_rank; i++) {
-    int ax = i - (t->rank - a.rank), aw = i - (t->rank - b.rank);
+    int ax = i - (g->batch_rank + 2 - a.rank), aw = i - (g->batch_rank + 2 - b.rank);
     g->batch_dim[i] = t->dim[i];
     g->x_batch[i] = ax < 0 || a.dim[ax] == 1 ? 0 : xs[ax];
     g->w_batch[i] = aw < 0 || b.dim[aw] == 1 ? 0 : ws[aw];
