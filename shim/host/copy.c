@@ -52,7 +52,7 @@ static copy_plan make_plan(const copy_args *a) {
 
 int64_t copy_units(const copy_args *args) { return make_plan(args).units; }
 
-/* -- Runs ---------------------------------------------------------------------------------------------------------------- */
+/* -- Runs ---------------------------------------------------------------------------------------------------------- */
 
 #define COPY_RUN(type)                                                                       \
   {                                                                                          \
@@ -74,7 +74,7 @@ static void copy_run_of(int element, const void *from, void *to, int64_t xs, int
   else COPY_RUN(uint16_t)
 }
 
-/* -- Blocks: y[r * ys + c] = x[c * xs + r] ------------------------------------------------------------------------------------ */
+/* -- Blocks: y[r * ys + c] = x[c * xs + r] ------------------------------------------------------------------------- */
 
 static void transpose8(const uint16_t *x, int64_t xs, uint16_t *y, int64_t ys) {
 #if defined(__SSE2__)
@@ -135,7 +135,7 @@ static void copy_crossed(int element, const char *from, char *to, int64_t xs, in
   }
 }
 
-/* -- Units ------------------------------------------------------------------------------------------------------------------------ */
+/* -- Units --------------------------------------------------------------------------------------------------------- */
 
 void copy_run(const copy_args *args, int64_t first, int64_t last, void *scratch) {
   (void)scratch;

@@ -77,7 +77,7 @@ void ew_run_tile(const ew_args *args, int64_t flat_begin, int64_t n, const float
   tile_fn()(&tile);
 }
 
-/* -- The scalar twin -------------------------------------------------------------------------------------------------------- */
+/* -- The scalar twin ----------------------------------------------------------------------------------------------- */
 
 static float ref_load(const ew_program *p, const ew_port *port, const void *base, int64_t flat) {
   int64_t at = 0;

@@ -3,7 +3,7 @@
 #include "fastmath.h"
 #include "unary.h"
 
-/* -- Loads --------------------------------------------------------------------------------------------------------------- */
+/* -- Loads --------------------------------------------------------------------------------------------------------- */
 
 static float load_one(enum mil_dtype dtype, const void *base, int64_t at, bool ane) {
   switch (dtype) {
@@ -72,7 +72,7 @@ static void load_port(float *d, enum mil_dtype dtype, const void *base, const ew
     memcpy(d + filled, d, (size_t)(n - filled < filled ? n - filled : filled) * sizeof *d);
 }
 
-/* -- Stores ------------------------------------------------------------------------------------------------------------- */
+/* -- Stores -------------------------------------------------------------------------------------------------------- */
 
 /* Toward zero, to the nearest end of the range; NaN is 0. */
 static inline int to_integer(float v, int low, int high) {
@@ -96,7 +96,7 @@ static void store_port(void *base, enum mil_dtype dtype, int64_t begin, const fl
   store_halves((f16 *)base + begin, s, n);
 }
 
-/* -- Instructions --------------------------------------------------------------------------------------------------------- */
+/* -- Instructions -------------------------------------------------------------------------------------------------- */
 
 /* d = expression of x (and y), for the whole tile; then the function is done. */
 #define EACH(expression)                   \

@@ -5,7 +5,7 @@
 
 #include "tables.h"
 
-/* -- fp16 ------------------------------------------------------------------------------------------------------------ */
+/* -- fp16 ---------------------------------------------------------------------------------------------------------- */
 
 enum { F16_INF = 0x7c00 };
 
@@ -65,7 +65,7 @@ f16 f16_rha(double v) {
 
 f16 f16_rha2(double v) { return isfinite(v) ? f16_rha(round11(v)) : f16_rha(v); }
 
-/* -- Multiply-accumulate --------------------------------------------------------------------------------------------- */
+/* -- Multiply-accumulate ------------------------------------------------------------------------------------------- */
 
 /* value = significand * 2^(exponent - 25), exponent = max(field, 1) */
 typedef struct {
@@ -103,7 +103,7 @@ f16 mac_dot(const f16 *x, int64_t x_stride, const f16 *w, int64_t w_stride, int6
   return f16_rha((double)sum * 0x1p-16);
 }
 
-/* -- Elementwise ----------------------------------------------------------------------------------------------------- */
+/* -- Elementwise --------------------------------------------------------------------------------------------------- */
 
 static double ane_read(f16 h) { return (h & 0x7fff) > F16_INF ? (double)INFINITY : (double)f16_to_float(h); }
 
@@ -122,7 +122,7 @@ f16 ane_mul(f16 a, f16 b) {
 
 f16 ane_div(f16 a, f16 b) { return ane_mul(a, table_reciprocal(b)); }
 
-/* -- Reductions ------------------------------------------------------------------------------------------------------ */
+/* -- Reductions ---------------------------------------------------------------------------------------------------- */
 
 /* v cut toward zero to a multiple of 2^exponent */
 static double cut(double v, int exponent) { return ldexp(trunc(ldexp(v, -exponent)), exponent); }

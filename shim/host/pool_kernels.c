@@ -19,7 +19,7 @@ void pool_run(const pool_args *args, int64_t first, int64_t last, void *scratch)
   }
 }
 
-/* -- The scalar twin ------------------------------------------------------------------------------------------------------------ */
+/* -- The scalar twin ----------------------------------------------------------------------------------------------- */
 
 /* Element (r, c) of the window at (oy, ox), or NULL in the padding. */
 static const f16 *window_element(const pool_args *a, const f16 *plane, int64_t oy, int64_t ox, int64_t r, int64_t c) {
@@ -73,7 +73,7 @@ void pool_run_ref(const pool_args *args, int64_t first, int64_t last, void *scra
   }
 }
 
-/* -- Nearest upsampling: a unit is one input row ----------------------------------------------------------------------------------- */
+/* -- Nearest upsampling: a unit is one input row ------------------------------------------------------------------- */
 
 int64_t upsample_units(const upsample_args *args) { return args->planes * args->h; }
 

@@ -71,7 +71,7 @@ static bool is_extreme(enum mil_op_id kind) { return kind == OP_REDUCE_MAX || ki
 /* What is subtracted before exp: the largest element; in NUM_FAST mode 0 where that is infinite. */
 static float exp_shift(float largest, bool ane) { return ane || isfinite(largest) ? largest : 0; }
 
-/* -- Outputs whose elements are runs ---------------------------------------------------------------------------------------- */
+/* -- Outputs whose elements are runs ------------------------------------------------------------------------------- */
 
 /* Elements [first, first + n) of the output at x, in order; from the tensor itself where they are one run. */
 static const f16 *gather(const reduce_plan *p, const f16 *x, int64_t first, int64_t n, f16 *scratch) {
@@ -128,7 +128,7 @@ static void reduce_runs(const reduce_args *a, const reduce_plan *p, int64_t firs
   }
 }
 
-/* -- Outputs side by side ---------------------------------------------------------------------------------------------------- */
+/* -- Outputs side by side ------------------------------------------------------------------------------------------ */
 
 /* Places of the rows [first, first + n) of a block. */
 static void row_places(const reduce_plan *p, int64_t first, int64_t n, int64_t *row) {
@@ -221,7 +221,7 @@ void reduce_run(const reduce_args *args, int64_t first, int64_t last, void *scra
   else reduce_runs(args, &plan, first, last, scratch);
 }
 
-/* -- The scalar twin ------------------------------------------------------------------------------------------------------------ */
+/* -- The scalar twin ----------------------------------------------------------------------------------------------- */
 
 /* Place of element `index` of output `out`: both counted over the dimensions as given. */
 static int64_t ref_place(const reduce_args *a, int64_t out, int64_t index) {

@@ -39,7 +39,7 @@ extern const row_kernels rows_avx512, rows_avx2, rows_neon, rows_portable;
 
 const row_kernels *rows_get(void);
 
-/* -- Sums longer than ROWS_EXACT ------------------------------------------------------------------------------------------ */
+/* -- Sums longer than ROWS_EXACT ----------------------------------------------------------------------------------- */
 
 typedef struct {
   __int128 units; /* of 2^-24 */

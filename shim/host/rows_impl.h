@@ -7,7 +7,7 @@
 
 typedef uint64_t vl __attribute__((vector_size(VW * 4), may_alias)); /* as many lanes as vd */
 
-/* -- The adder ------------------------------------------------------------------------------------------------------------ */
+/* -- The adder ----------------------------------------------------------------------------------------------------- */
 
 /* a (+) b. The larger operand has at most 12 bits, so only the smaller is cut, toward zero, to the grid 2^(E - 11): adding
  * 2^(E + 12) rounds to it, what went up comes down. The sum keeps 12 bits. */
@@ -35,7 +35,7 @@ INLINE vf term_of(vf x, bool ane, enum row_term term, vf shift, const f16 *exp_m
   return x;
 }
 
-/* -- One row ---------------------------------------------------------------------------------------------------------------- */
+/* -- One row ------------------------------------------------------------------------------------------------------- */
 
 INLINE double sum_row(const f16 *x, int64_t n, bool ane, enum row_term term, float shift) {
   const f16 *map = ane && term == TERM_EXP ? kernel_map(MAP_EXP) : NULL;
@@ -96,7 +96,7 @@ static float extreme(const f16 *x, int64_t n, bool ane, bool minimum) {
   return result + 0.0f; /* -0 is +0 */
 }
 
-/* -- Columns ------------------------------------------------------------------------------------------------------------------ */
+/* -- Columns ------------------------------------------------------------------------------------------------------- */
 
 INLINE void sum_down(const f16 *x, const int64_t *row, int64_t rows, int64_t columns, bool ane, enum row_term term,
                      const float *shift, double *total) {
@@ -147,7 +147,7 @@ static void extreme_columns(const f16 *x, const int64_t *row, int64_t rows, int6
   }
 }
 
-/* -- Totals to results ------------------------------------------------------------------------------------------------------------ */
+/* -- Totals to results --------------------------------------------------------------------------------------------- */
 
 /* RHA of doubles, NaN to +0. Normal: half a unit added to the bits. Subnormal: to the nearest multiple of 2^-24; the addition
  * rounds a tie to even, and one that went down is put up. */
@@ -192,7 +192,7 @@ static void finish(const double *total, const float *shift, int64_t n, const red
   }
 }
 
-/* -- Softmax ------------------------------------------------------------------------------------------------------------------------ */
+/* -- Softmax ------------------------------------------------------------------------------------------------------- */
 
 INLINE vf stepped(const float *p, int64_t i, int step) { return step ? vf_load(p + i) : vf_set(*p); }
 
@@ -224,7 +224,7 @@ static void exp_scale_fast(const f16 *x, f16 *y, int64_t n, const float *shift, 
   }
 }
 
-/* -- Pooling ------------------------------------------------------------------------------------------------------------------------- */
+/* -- Pooling ------------------------------------------------------------------------------------------------------- */
 
 /* Values at x[first + i * stride] for i < n, `pad` where that is outside [0, width). */
 static void window_values(float *d, const f16 *x, int64_t width, int64_t first, int64_t stride, int64_t n, float pad,

@@ -35,7 +35,7 @@ typedef float vf_half __attribute__((vector_size(VW * 2), may_alias)); /* half t
 typedef int32_t vi_half __attribute__((vector_size(VW * 2), may_alias));
 typedef double vd __attribute__((vector_size(VW * 4), may_alias));     /* half the lanes */
 
-/* -- Memory --------------------------------------------------------------------------------------------------------- */
+/* -- Memory -------------------------------------------------------------------------------------------------------- */
 
 static inline vf vf_load(const float *p) {
   vf v;
@@ -51,7 +51,7 @@ static inline vf vf_abs(vf v) { return (vf)((vi)v & 0x7fffffff); }
 static inline vi vf_sign(vf v) { return (vi)v & INT32_MIN; }
 static inline vf vf_or(vf v, vi bits) { return (vf)((vi)v | bits); }
 
-/* -- Square root, a * b + c ---------------------------------------------------------------------------------------------- */
+/* -- Square root, a * b + c ---------------------------------------------------------------------------------------- */
 
 #if defined(SIMD_AVX512)
 static inline vf vf_sqrt(vf v) { return (vf)_mm512_sqrt_ps((__m512)v); }
@@ -74,7 +74,7 @@ static inline vf vf_sqrt(vf v) {
 static inline vf vf_fma(vf a, vf b, vf c) { return a * b + c; }
 #endif
 
-/* -- fp16 <-> fp32 (to nearest even) --------------------------------------------------------------------------------------- */
+/* -- fp16 <-> fp32 (to nearest even) ------------------------------------------------------------------------------- */
 
 static inline vh vh_load(const f16 *p) {
   vh h;
@@ -148,7 +148,7 @@ static inline void vh_load_groups(const f16 *p, vh h[4]) {
 #endif
 
 /* -- Look-up in a map of 65536 fp16 values by fp16 values held as fp32. Loads one by one: faster than the gathers of AVX2 and
- * AVX-512 where these were measured. -------------------------------------------------------------------------------------- */
+ * AVX-512 where these were measured. ------------------------------------------------------------------------------- */
 
 static inline vf vf_map(const f16 *map, vf v) {
   vh h = vf_to_h(v), y = h;
@@ -156,7 +156,7 @@ static inline vf vf_map(const f16 *map, vf v) {
   return vf_from_h(y);
 }
 
-/* -- Halves and doubles ---------------------------------------------------------------------------------------------------- */
+/* -- Halves and doubles -------------------------------------------------------------------------------------------- */
 
 static inline vd vd_low(vf v) {
   vf_half h;
@@ -175,7 +175,7 @@ static inline vf vf_join(vd low, vd high) {
   return v;
 }
 
-/* -- The engine's rounding on fp32 ------------------------------------------------------------------------------------------- */
+/* -- The engine's rounding on fp32 --------------------------------------------------------------------------------- */
 
 /* NaN as operand: +inf. NaN as result: +0. */
 static inline vf ane_operand(vf v) { return vf_select((vi)(v == v), v, vf_set(INFINITY)); }
@@ -208,7 +208,7 @@ static inline vf ane_vmul(vf a, vf b) { return round_product(ane_defined(a * b))
 static inline vf ane_vmax(vf a, vf b) { return vf_select((vi)(a > b), a, b); }
 static inline vf ane_vmin(vf a, vf b) { return vf_select((vi)(a < b), a, b); }
 
-/* -- Runs of fp16 -------------------------------------------------------------------------------------------------------------- */
+/* -- Runs of fp16 -------------------------------------------------------------------------------------------------- */
 
 static inline vf vf_operand(vh h, bool ane) { return ane ? ane_operand(vf_from_h(h)) : vf_from_h(h); }
 

@@ -76,7 +76,7 @@ void softmax_run(const softmax_args *args, int64_t first, int64_t last, void *sc
   }
 }
 
-/* -- The scalar twin --------------------------------------------------------------------------------------------------------- */
+/* -- The scalar twin ----------------------------------------------------------------------------------------------- */
 
 static void ref_line_ane(const softmax_args *a, const f16 *x, f16 *y) {
   f16 largest = 0xfc00;

@@ -12,7 +12,7 @@ enum { ONE = 0x3c00, INF = 0x7c00 };
 static double value(f16 h) { return (h & 0x7fff) > INF ? (double)INFINITY : (double)f16_to_float(h); }
 static f16 half(float v) { return f16_from_float(v); }
 
-/* -- NUM_ANE ------------------------------------------------------------------------------------------------------------ */
+/* -- NUM_ANE ------------------------------------------------------------------------------------------------------- */
 
 /* silu = x * (T(x) + 1/2), T the 0.5 * tanh(x / 2) table: what the compilers for A13 emit. Inferred for later families, whose
  * own table is not known. */
@@ -88,7 +88,7 @@ static bool is_direct(enum mil_op_id op) {
   }
 }
 
-/* -- Maps of the kernels --------------------------------------------------------------------------------------------------- */
+/* -- Maps of the kernels ------------------------------------------------------------------------------------------- */
 
 static f16 maps[MAPS][65536];
 
@@ -122,7 +122,7 @@ f16 ane_pow(f16 x, f16 y) {
   return negative_odd && r ? r | 0x8000 : r;
 }
 
-/* -- NUM_FAST ----------------------------------------------------------------------------------------------------------- */
+/* -- NUM_FAST ------------------------------------------------------------------------------------------------------ */
 
 /* x / (1 + e^t), 0 where that is inf / inf */
 static double over_one_plus_exp(double x, double t) {
@@ -178,7 +178,7 @@ float unary_fast(const unary_fn *fn, float x) {
   }
 }
 
-/* -- The process-wide cache ------------------------------------------------------------------------------------------------ */
+/* -- The process-wide cache ---------------------------------------------------------------------------------------- */
 
 f16 unary_apply(const unary_fn *fn, f16 x) {
   if (fn->profile.mode == NUM_FAST) return f16_from_float(unary_fast(fn, f16_to_float(x)));

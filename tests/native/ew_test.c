@@ -55,7 +55,7 @@ static const function functions[] = {
 };
 enum { FUNCTIONS = sizeof functions / sizeof *functions };
 
-/* -- One instruction over dense inputs ---------------------------------------------------------------------------------------- */
+/* -- One instruction over dense inputs ----------------------------------------------------------------------------- */
 
 /* Runs the program over n elements with the kernel (fast twin) into y and with the scalar twin into r. */
 static void run_both(const ew_program *p, const void *const *in, void *const *y, void *const *r) {
@@ -174,7 +174,7 @@ TEST(powers_with_one_exponent) {
   }
 }
 
-/* -- Random programs ------------------------------------------------------------------------------------------------------------ */
+/* -- Random programs ----------------------------------------------------------------------------------------------- */
 
 static int64_t product(const int64_t *dim, int rank) {
   int64_t n = 1;
@@ -266,7 +266,7 @@ TEST(random_programs_over_random_shapes) {
   }
 }
 
-/* -- Special uses ------------------------------------------------------------------------------------------------------------------ */
+/* -- Special uses -------------------------------------------------------------------------------------------------- */
 
 TEST(output_over_an_input) {
   for (int64_t n = 1; n < 1200; n = n * 3 / 2 + 1) {
@@ -366,7 +366,7 @@ TEST(published_behaviour_of_functions) {
   CHECK(one(OP_EXP, 0, 0, 11.125f) == inf && one(OP_INVERSE, 1e-4f, 0, 0x1p-14f) == 0x6e10);
 }
 
-/* -- Speed, printed only -------------------------------------------------------------------------------------------------------- */
+/* -- Speed, printed only ------------------------------------------------------------------------------------------- */
 
 #include <time.h>
 

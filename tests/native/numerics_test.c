@@ -8,7 +8,7 @@
 
 enum { MAX_K = 104 };
 
-/* -- fp16 --------------------------------------------------------------------------------------------------------------- */
+/* -- fp16 ---------------------------------------------------------------------------------------------------------- */
 
 TEST(every_fp16_value_survives_fp32) {
   for (int h = 0; h < 65536; h++) {
@@ -48,7 +48,7 @@ TEST(double_rounding_of_subnormal_products) {
   CHECK(f16_rha2(INFINITY) == 0x7c00 && f16_rha2(NAN) == 0x7c00);
 }
 
-/* -- Multiply-accumulate ------------------------------------------------------------------------------------------------- */
+/* -- Multiply-accumulate ------------------------------------------------------------------------------------------- */
 
 static f16 dot(const f16 *x, const f16 *w, int k, f16 bias) { return mac_dot(x, 1, w, 1, k, bias); }
 
@@ -149,7 +149,7 @@ TEST(mac_range_bias_and_special_operands) {
   CHECK(dot((f16[]){0x7c00}, one, 1, 0) == 0x7c00);
 }
 
-/* -- Elementwise ------------------------------------------------------------------------------------------------------------ */
+/* -- Elementwise --------------------------------------------------------------------------------------------------- */
 
 TEST(elementwise_outputs_measured_on_silicon) {
   f16 nan = 0x7e00, inf = 0x7c00;
@@ -198,7 +198,7 @@ TEST(products_and_sums_of_all_kinds) {
   }
 }
 
-/* -- Reductions -------------------------------------------------------------------------------------------------------------- */
+/* -- Reductions ---------------------------------------------------------------------------------------------------- */
 
 /* 16 times +B, -B and +1, in the order of pattern ('+', '-', '1') */
 static double triples(const char *pattern, double b) {
@@ -238,7 +238,7 @@ TEST(reductions_of_special_values) {
   CHECK(reduce_total(tiny, 5, 1) == 4 * 0x1p-24);
 }
 
-/* -- Activation tables --------------------------------------------------------------------------------------------------------- */
+/* -- Activation tables --------------------------------------------------------------------------------------------- */
 
 static void check_row(const char *name, f16 (*function)(f16), const f16 *x, const f16 *y, int n) {
   for (int i = 0; i < n; i++) CHECK(function(x[i]) == y[i], "%s(%04x) = %04x, not %04x", name, x[i], function(x[i]), y[i]);

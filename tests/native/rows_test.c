@@ -6,7 +6,7 @@ static const enum mil_op_id kinds[] = {OP_REDUCE_SUM,     OP_REDUCE_MEAN,       
                                        OP_REDUCE_LOG_SUM_EXP};
 enum { KINDS = sizeof kinds / sizeof *kinds };
 
-/* -- Reductions ----------------------------------------------------------------------------------------------------------- */
+/* -- Reductions ---------------------------------------------------------------------------------------------------- */
 
 /* Both twins into separate outputs; the kernel in three pieces. fast_small: absolute error allowed in NUM_FAST mode. */
 static void check_reduce(reduce_args *a, const char *what, double fast_small) {
@@ -106,7 +106,7 @@ TEST(published_reduction_values) {
   free(scratch);
 }
 
-/* -- Softmax ---------------------------------------------------------------------------------------------------------------- */
+/* -- Softmax ------------------------------------------------------------------------------------------------------- */
 
 static void check_softmax(softmax_args *a) {
   int64_t n = a->outer * a->axis * a->inner, units = softmax_units(a);
@@ -164,7 +164,7 @@ TEST(softmax_in_place_and_special_lanes) {
   CHECK(y[1] == 0x3c00 && !y[0] && !y[2] && !y[3]);
 }
 
-/* -- Pooling ------------------------------------------------------------------------------------------------------------------- */
+/* -- Pooling ------------------------------------------------------------------------------------------------------- */
 
 static void check_pool(pool_args *a) {
   int64_t units = pool_units(a), n = units * a->ow;
@@ -235,7 +235,7 @@ TEST(upsampling) {
   }
 }
 
-/* -- Speed, printed only ------------------------------------------------------------------------------------------------------- */
+/* -- Speed, printed only ------------------------------------------------------------------------------------------- */
 
 #include <time.h>
 
