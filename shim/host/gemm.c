@@ -5,7 +5,7 @@ enum {
   MAX_MC = 128, MIN_NC = 512, MAX_NC = 4096, MAX_BLOCK = MAX_MC * MIN_NC,
   WANTED_UNITS = 48,              /* enough for 16 threads of uneven speed */
   NEEDED_UNITS = 16,              /* worth doing some packing twice */
-  FEW_ROWS = 2, IN_PLACE_CHUNK = 32, /* rows of w read side by side, so that each is a stream */
+  FEW_ROWS = 2, IN_PLACE_CHUNK = 8, /* rows of w read side by side, so that each is a stream */
 };
 static const double MIN_UNIT = 1 << 18; /* multiply-adds worth a hand-over to another thread */
 
