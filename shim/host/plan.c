@@ -65,7 +65,11 @@ bool plan_grow(plan *p, void *array, int count, int *cap, size_t size) {
 }
 
 bool plan_fail(plan *p, const mil_op *op, const char *format, ...) {
-  if (!p->error_size || p->error[0]) return false; /* the first reason is the one that helps */
+  if (p->failed || !p->error_size) { /* the first reason is the one that helps */
+    p->failed = true;
+    return false;
+  }
+  p->failed = true;
   int used = 0;
   if (op && p->mil && p->mil->path)
     used = snprintf(p->error, p->error_size, "%s:%d:%d: %s: ", p->mil->path, op->line, op->col, mil_op_name(op));
@@ -160,7 +164,7 @@ const void *plan_dense(plan *p, int v) {
 
 bool plan_is_whole(const plan *p, int v) {
   const plan_value *a = &p->value[v], *root = &p->value[a->root];
-  return a->offset == 0 && plan_elements(a) == plan_elements(root);
+  return !a->strided && a->offset == 0 && plan_elements(a) == plan_elements(root);
 }
 
 int plan_value_of(plan *p, const mil_op *op, const mil_value *v) {
@@ -248,7 +252,8 @@ int plan_squeeze(int rank, const int64_t *dim, int64_t *out) {
 int plan_broadcast(const plan *p, int v, int rank, const int64_t *dim, int64_t *stride) {
   const plan_value *a = &p->value[v];
   int64_t dense[K_RANK];
-  plan_dense_strides(a->rank, a->dim, dense);
+  if (a->strided) memcpy(dense, a->stride, sizeof dense);
+  else plan_dense_strides(a->rank, a->dim, dense);
   bool uniform = plan_is_uniform(p, v);
   int n = 0;
   for (int i = 0; i < rank; i++) {
@@ -430,10 +435,14 @@ static bool lower_all(plan *p) {
 bool plan_build(plan *p, const mil_program *mil, num_profile profile, bool fuse, char *error, size_t error_size) {
   *p = (plan){.mil = mil, .profile = profile, .fuse = fuse, .error = error, .error_size = error_size};
   if (error_size) error[0] = 0;
-  if (!lower_all(p) || !plan_fold(p) || !bind_outputs(p)) return false;
+  if (!lower_all(p)) return false;
+  plan_drop_dead(p);
+  if (!plan_fold(p) || !bind_outputs(p)) return false;
   plan_drop_dead(p);
   plan_bias(p);
-  return plan_fuse(p) && plan_memory(p) && plan_emit(p);
+  if (p->failed) return false;
+  if (fuse && !plan_see_through(p)) return false;
+  return plan_fuse(p) && plan_memory(p) && plan_emit(p) && !p->failed;
 }
 
 void plan_free(plan *p) {

@@ -22,6 +22,8 @@ typedef struct {
   const char *name;
   int root;
   int64_t offset; /* elements */
+  bool strided;   /* a view that walks its root with `stride`; only elementwise programs read such a view */
+  int64_t stride[K_RANK];
   /* roots only */
   int packed;       /* last node that packed it as weights, or -1 */
   const void *data; /* constants */
@@ -56,9 +58,11 @@ typedef struct {
 typedef struct {
   int head;                      /* -1: elementwise only */
   int *ew, n_ew, cap_ew;         /* nodes in text order */
+  int needs;                     /* latest unit it reads from, or -1 */
   int rank;                      /* shape of the group without size-1 axes */
   int64_t dim[K_RANK];
   bool dead;
+  bool late;                     /* makes nothing but program outputs */
   ew_program *program;           /* built from ew */
   int product_reg;
   int in[EW_IO], out[EW_IO];     /* values behind program->in, out */
@@ -96,7 +100,7 @@ typedef struct {
 typedef struct {
   const mil_program *mil;
   num_profile profile;
-  bool fuse;
+  bool fuse, failed;
   char *error;
   size_t error_size;
   plan_chunk *chunks;            /* what plan_alloc gave */
@@ -179,6 +183,8 @@ plan_lower_fn lower_matmul, lower_linear, lower_conv;                           
 plan_lower_fn lower_affine, lower_lut, lower_sparse, lower_blockwise;                                 /* plan_const.c */
 
 bool plan_fold(plan *p);
+/* Slices, tiles and the like that only elementwise nodes read need not be copied. */
+bool plan_see_through(plan *p);
 void plan_drop_dead(plan *p);
 /* bias: an addition right behind a product becomes where its accumulator starts. Part of the arithmetic, not a choice. */
 void plan_bias(plan *p);

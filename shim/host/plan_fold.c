@@ -64,7 +64,7 @@ static bool fold_node(plan *p, plan_node *n) {
   bool uniform = stays_uniform(p, n);
   int64_t elements = uniform ? 1 : plan_elements(out);
   if (!uniform && elements > inputs && elements > FOLD_ELEMENTS) return true;
-  if (!uniform && fold_cost(p, n) > (n->kind == NODE_EW || n->kind == NODE_COPY ? 1 << 24 : 1 << 22)) return true;
+  if (!uniform && fold_cost(p, n) > (n->kind == NODE_EW || n->kind == NODE_COPY ? 1 << 28 : 1 << 22)) return true;
   void *data = uniform ? plan_alloc(p, element) : plan_own(p, (size_t)elements * element);
   if (!data) return false;
   if (uniform && n->kind == NODE_COPY) {
@@ -91,4 +91,45 @@ void plan_drop_dead(plan *p) {
     if (!n->dead && !p->value[n->out].n_users) n->dead = true;
     for (int j = 0; j < n->n_in && !n->dead; j++) p->value[p->value[n->in[j]].root].n_users++;
   }
+}
+
+/* A copy whose innermost axis is walked by 1 or stays, and none backwards: an elementwise program reads the source as well. */
+static const copy_args *walkable(const plan *p, int v) {
+  const plan_value *a = &p->value[v], *root = &p->value[a->root];
+  if (a->root != v || root->producer < 0 || p->node[root->producer].kind != NODE_COPY) return NULL;
+  const plan_node *n = &p->node[root->producer];
+  const copy_args *c = n->args;
+  if (n->n_in != 1 || c->rank != a->rank || root->output >= 0) return NULL;
+  int last = -1;
+  for (int i = 0; i < c->rank; i++) {
+    if (c->x_stride[i] < 0) return NULL;
+    if (c->dim[i] != 1) last = i;
+  }
+  return last >= 0 && c->x_stride[last] <= 1 ? c : NULL;
+}
+
+bool plan_see_through(plan *p) {
+  int n_values = p->n_values;
+  int *reads = plan_alloc(p, ((size_t)n_values + 1) * sizeof *reads); /* per value: by elementwise nodes, as it is */
+  int *view = plan_alloc(p, ((size_t)n_values + 1) * sizeof *view);
+  if (!reads || !view) return false;
+  for (int i = 0; i < p->n_nodes; i++)
+    for (int j = 0; j < p->node[i].n_in && !p->node[i].dead && p->node[i].kind == NODE_EW; j++)
+      if (walkable(p, p->node[i].in[j])) reads[p->node[i].in[j]]++;
+  for (int i = 0; i < p->n_nodes; i++)
+    for (int j = 0; j < p->node[i].n_in && !p->node[i].dead && p->node[i].kind == NODE_EW; j++) {
+      int v = p->node[i].in[j];
+      if (v >= n_values || !reads[v] || reads[v] != p->value[v].n_users) continue;
+      const copy_args *c = walkable(p, v);
+      if (!view[v]) {
+        plan_value a = p->value[v];
+        int of = p->node[a.producer].in[0], made = plan_view(p, of, c->x_offset, a.rank, a.dim, a.name);
+        if (made < 0) return false;
+        p->value[made].strided = true;
+        memcpy(p->value[made].stride, c->x_stride, sizeof p->value[made].stride);
+        view[v] = made;
+      }
+      p->node[i].in[j] = view[v];
+    }
+  return true; /* plan_fuse() drops the copies */
 }

@@ -34,7 +34,7 @@ static void take_bias(plan *p, plan_node *add) {
     if ((g->kind != NODE_GEMM && g->kind != NODE_CONV) || g->n_in != 2 || !is_bias(p, g, y, b)) continue;
     if (!same_shape(&p->value[add->out], y)) continue;
     int *in = plan_alloc(p, 3 * sizeof *in);
-    if (!in) return; /* plan_fuse() fails next */
+    if (!in) return; /* the plan has failed */
     in[0] = g->in[0];
     in[1] = g->in[1];
     in[2] = b;
@@ -199,8 +199,11 @@ static bool write_program(plan *p, plan_unit *u, const build *b) {
     e->in[i].reg = (uint8_t)b->in[i].reg;
     u->in[i] = b->in[i].value;
   }
+  u->late = true;
   for (int i = 0; i < b->n_made; i++) {
     if (!b->made[i].out) continue;
+    const plan_value *v = &p->value[b->made[i].value];
+    u->late &= v->output >= 0 && v->n_users == b->made[i].n_uses + 1;
     u->out[e->n_out] = b->made[i].value;
     e->out[e->n_out++] = (ew_port){.dtype = p->value[b->made[i].value].dtype, .reg = (uint8_t)b->made[i].reg};
   }
@@ -261,13 +264,52 @@ static bool new_unit(plan *p, int node) {
   plan_node *n = &p->node[node];
   if (!plan_grow(p, &p->unit, p->n_units, &p->cap_units, sizeof *p->unit)) return false;
   plan_unit *u = &p->unit[p->n_units];
-  *u = (plan_unit){.head = n->kind == NODE_EW ? -1 : node, .rank = -1};
+  *u = (plan_unit){.head = n->kind == NODE_EW ? -1 : node, .rank = -1, .needs = -1};
   n->unit = p->n_units++;
   if (n->kind == NODE_EW || n->kind == NODE_GEMM || n->kind == NODE_CONV) {
     u->rank = plan_squeeze(p->value[n->out].rank, p->value[n->out].dim, u->dim);
     if (n->kind == NODE_EW && !add_ew(p, u, node)) return false;
   }
   return true;
+}
+
+/* Moves the elementwise unit `from` into the unit `to` if they fit one program. 1: done, 0: they do not, -1: failed. */
+static int merge_units(plan *p, int from, int to, build *b) {
+  plan_unit *u = &p->unit[from], *v = &p->unit[to];
+  int n = u->n_ew + v->n_ew;
+  if (n > PLAN_GROUP || v->rank < 0 || u->rank != v->rank || memcmp(u->dim, v->dim, sizeof *u->dim * (size_t)u->rank)) return 0;
+  int *merged = malloc((size_t)n * sizeof *merged);
+  if (!merged) return plan_fail(p, NULL, "out of memory"), -1;
+  for (int i = 0, j = 0, k = 0; k < n; k++)
+    merged[k] = j == v->n_ew || (i < u->n_ew && u->ew[i] < v->ew[j]) ? u->ew[i++] : v->ew[j++];
+  plan_unit both = *v;
+  both.ew = merged;
+  both.n_ew = both.cap_ew = n;
+  if (u->needs > both.needs) both.needs = u->needs;
+  if (!fits(p, &both, b)) {
+    free(merged);
+    return 0;
+  }
+  for (int i = 0; i < u->n_ew; i++) p->node[u->ew[i]].unit = to;
+  free(v->ew);
+  *v = both;
+  free(u->ew);
+  *u = (plan_unit){.head = -1, .rank = -1, .needs = -1, .dead = true};
+  return 1;
+}
+
+/* A node reads a product and a later elementwise unit that could as well run with the product: the unit moves there.
+ * Returns the unit that is now the latest one the node reads from. */
+static int hoist(plan *p, int node, int made, build *b) {
+  const plan_node *n = &p->node[node];
+  int product = -1;
+  for (int j = 0; j < n->n_in; j++) {
+    int unit = unit_of(p, n->in[j]);
+    if (unit >= 0 && unit != made && unit > product) product = unit;
+  }
+  if (product < 0 || p->unit[made].head >= 0 || p->unit[product].head < 0 || p->unit[made].needs >= product) return made;
+  if (p->unit[product].rank < 0 || !same_squeezed(&p->unit[product], &p->value[n->out])) return made;
+  return merge_units(p, made, product, b) > 0 ? product : made;
 }
 
 /* Tries the latest unit that made an operand, then the latest one that reads the same values. */
@@ -282,11 +324,16 @@ static bool group(plan *p, int *last_reader, build *b) {
       if (!plan_is_const(p, root) && last_reader[root] - 1 > read) read = last_reader[root] - 1;
     }
     bool try = p->fuse && n->kind == NODE_EW;
+    if (try && made >= 0) made = hoist(p, i, made, b);
     if (try && made >= 0 && join(p, made, i, b)) n->unit = made;
     else if (try && read > made && join(p, read, i, b)) n->unit = read;
     else if (!new_unit(p, i)) return false;
-    if (p->error[0]) return false;
-    for (int j = 0; j < n->n_in; j++) last_reader[p->value[n->in[j]].root] = n->unit + 1;
+    if (p->failed) return false;
+    for (int j = 0; j < n->n_in; j++) {
+      int from = unit_of(p, n->in[j]);
+      if (from != n->unit && from > p->unit[n->unit].needs) p->unit[n->unit].needs = from;
+      last_reader[p->value[n->in[j]].root] = n->unit + 1;
+    }
   }
   return true;
 }
@@ -335,51 +382,20 @@ static int only_reader(const plan *p, const readers *r, int id) {
 }
 
 static bool sink(plan *p, const readers *r, int id, build *b) {
-  plan_unit *u = &p->unit[id];
-  if (u->head >= 0 || u->dead) return true;
+  if (p->unit[id].head >= 0 || p->unit[id].dead) return true;
   int to = only_reader(p, r, id);
-  if (to < 0) return true;
-  plan_unit *v = &p->unit[to];
-  int n = u->n_ew + v->n_ew;
-  if (n > PLAN_GROUP || u->rank != v->rank || memcmp(u->dim, v->dim, sizeof *u->dim * (size_t)(u->rank > 0 ? u->rank : 0)))
-    return true;
-  int *merged = malloc((size_t)n * sizeof *merged);
-  if (!merged) return plan_fail(p, NULL, "out of memory");
-  for (int i = 0, j = 0, k = 0; k < n; k++)
-    merged[k] = j == v->n_ew || (i < u->n_ew && u->ew[i] < v->ew[j]) ? u->ew[i++] : v->ew[j++];
-  plan_unit both = *v;
-  both.ew = merged;
-  both.n_ew = both.cap_ew = n;
-  if (!fits(p, &both, b)) {
-    free(merged);
-    return true;
-  }
-  for (int i = 0; i < u->n_ew; i++) p->node[u->ew[i]].unit = to;
-  free(v->ew);
-  *v = both;
-  free(u->ew);
-  *u = (plan_unit){.head = -1, .rank = -1, .dead = true};
-  return true;
+  return to < 0 || merge_units(p, id, to, b) >= 0;
 }
 
 /* -- Order ---------------------------------------------------------------------------------------------------------------- */
 
 /* Units that only make program outputs run last, so that the memory they may overwrite has been read by then. */
-static bool only_outputs(const plan *p, const plan_unit *u) {
-  int n = u->program ? u->program->n_out : 1;
-  for (int i = 0; i < n; i++) {
-    const plan_value *v = &p->value[u->program ? u->out[i] : p->node[u->head].out];
-    if (v->output < 0 || v->n_users != 1) return false;
-  }
-  return true;
-}
-
 static bool order(plan *p) {
   p->order = plan_alloc(p, ((size_t)p->n_units + 1) * sizeof *p->order);
   if (!p->order) return false;
   for (int late = 0; late < 2; late++)
     for (int i = 0; i < p->n_units; i++)
-      if (!p->unit[i].dead && only_outputs(p, &p->unit[i]) == late) p->order[p->n_order++] = i;
+      if (!p->unit[i].dead && p->unit[i].late == late) p->order[p->n_order++] = i;
   return true;
 }
 
@@ -395,7 +411,12 @@ bool plan_fuse(plan *p) {
     if (!sink(p, &r, i, b)) return false;
   for (int i = 0; i < p->n_units; i++) {
     plan_unit *u = &p->unit[i];
-    if (u->dead || !u->n_ew) continue;
+    if (u->dead) continue;
+    if (!u->n_ew) {
+      const plan_value *y = &p->value[p->node[u->head].out];
+      u->late = y->output >= 0 && y->n_users == 1;
+      continue;
+    }
     if (!fits(p, u, b)) return plan_fail(p, NULL, "an elementwise operation has too many operands");
     if (!write_program(p, u, b)) return false;
   }

@@ -382,6 +382,52 @@ TEST(products_read_strides) {
   CHECK(steps_of(&t, "gemm batch 2 m 6 k 8 n 6", "copy") == 1, " ");
 }
 
+/* Halves of a row, as gated units read them. */
+TEST(elementwise_groups_read_slices) {
+  mil_text t = {0};
+  mil_input(&t, T("2, 6"), "x");
+  mil_body(&t, "        %s a, %s b = split(axis = int32(1), num_splits = int32(2), x = x)[name = string(\"s\")];\n", T("2, 3"), T("2, 3"));
+  mil_op_line(&t, T("2, 3"), "r", "relu(x = b)");
+  mil_op_line(&t, T("2, 3"), "y", "mul(x = a, y = r)");
+  mil_output(&t, "y");
+  running r = start(&t);
+  if (r.program) {
+    char *text = engine_explain(r.program);
+    CHECK(strstr(text, "steps 1 ") && strstr(text, "group: relu mul"), "%s", text);
+    free(text);
+    set(r.in[0], F(1, 2, 3, 4, -5, 6, 7, 8, 9, 10, 11, 12), 12);
+    if (go(&r)) expect(r.out[0], F(4, 0, 18, 70, 88, 108), 6, "y");
+  }
+  stop(&r);
+}
+
+/* m' = m / 2 + g, w' = w - m' behind the product that makes g, after everything that reads w. */
+TEST(updates_run_last) {
+  mil_text t = {0};
+  mil_input(&t, T("4, 8"), "x");
+  mil_input(&t, T("4, 8"), "d");
+  mil_input(&t, T("8, 8"), "w");
+  mil_input(&t, T("8, 8"), "m");
+  mil_op_line(&t, T("8, 8"), "g", "matmul(transpose_x = bool(true), transpose_y = bool(false), x = x, y = d)");
+  mil_op_line(&t, T("8, 8"), "h", "mul(x = m, y = fp16(0.5))");
+  mil_op_line(&t, T("8, 8"), "n", "add(x = h, y = g)");
+  mil_op_line(&t, T("8, 8"), "v", "sub(x = w, y = n)");
+  mil_op_line(&t, T("4, 8"), "e", "matmul(transpose_x = bool(false), transpose_y = bool(true), x = d, y = w)");
+  mil_op_line(&t, T("4, 8"), "f", "relu(x = e)");
+  mil_op_line(&t, T("4, 1"), "l", "reduce_max(axes = tensor<int32, [1]>([1]), keep_dims = bool(true), x = f)");
+  mil_output(&t, "n");
+  mil_output(&t, "v");
+  mil_output(&t, "l");
+  engine_program *p = mil_compile(&t, false, error, sizeof error);
+  CHECK(p != NULL, "%s", error);
+  if (!p) return;
+  char *text = engine_explain(p);
+  const char *forward = strstr(text, "epilogue: relu"), *update = strstr(text, "epilogue: mul add sub");
+  CHECK(forward && update && forward < update && strstr(text, "steps 3 "), "%s", text);
+  free(text);
+  engine_release(p);
+}
+
 TEST(concatenations_are_made_in_place) {
   mil_text t = {0};
   mil_input(&t, T("2, 4"), "x");
@@ -699,6 +745,8 @@ int main(void) {
   RUN(groups_sink);
   RUN(epilogues);
   RUN(products_read_strides);
+  RUN(elementwise_groups_read_slices);
+  RUN(updates_run_last);
   RUN(concatenations_are_made_in_place);
   RUN(wide_groups_are_split);
   RUN(ten_thousand_operations);
