@@ -8,6 +8,7 @@ import { checkNumber } from "../graph/check.ts";
 import { defineOp, type GradientContext, type NoAttrs, type OpDef } from "../graph/op.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import { fp16Literal, type Lowering } from "../mil/text.ts";
+import { opFloor } from "../targets/targets.ts";
 import { between, piecewise, zerosLike } from "./gradients.ts";
 
 /** Derivative with respect to x, times g. */
@@ -103,7 +104,7 @@ function trigonometric(
     infer: ([x]) => ({ shape: x!.shape }),
     lower: (_node, out) => void out.result(name, { x: out.source(0) }),
     gradient: ({ inputs: [x], g, node }) => [rule(x!, g, node)],
-    family: 4,
+    family: opFloor(name),
     portable: {
       warning: "a polynomial that holds for -pi/2 <= x <= pi/2 is used, reduce larger arguments first",
       build: (node) => build(node.inputs[0]!),
