@@ -145,7 +145,7 @@ function makeTrainer(net: Mlp, data: DigitData, { lr, optimizer, seed }: Setting
 /** The whole run; returns the exit status. */
 async function run(settings: Settings): Promise<number> {
   const out = new Progress(settings.json ? Deno.stderr : Deno.stdout);
-  const data = await digitData(settings.data, { note: (text) => out.line(text) });
+  const data = await digitData(settings.data, { note: (text) => out.status(text) });
   out.line(describe(data));
   if (settings.batch > data.train.count) {
     throw new UsageError(`--batch ${settings.batch} is more than the ${data.train.count} images to train on`);

@@ -86,9 +86,9 @@ function ink(canvas: Float64Array, a: Point, b: Point, radius: number): void {
 
 /** A random map from the unit square to the canvas: rotation, slant, scale and shift around the centre. */
 function placement(random: Random): (p: Point) => Point {
-  const angle = random.normal() * 0.16, slant = random.normal() * 0.22;
+  const angle = random.normal() * 0.14, slant = random.normal() * 0.2;
   const sx = 21 * random.uniform(0.72, 1.08), sy = 22 * random.uniform(0.78, 1.05);
-  const cx = SIDE / 2 - 0.5 + random.normal() * 1.4, cy = SIDE / 2 - 0.5 + random.normal() * 1.4;
+  const cx = SIDE / 2 - 0.5 + random.normal() * 1.1, cy = SIDE / 2 - 0.5 + random.normal() * 1.1;
   const cos = Math.cos(angle), sin = Math.sin(angle);
   return ([x, y]) => {
     const v = (y - 0.5) * sy, u = (x - 0.5) * sx - slant * v;
@@ -102,7 +102,7 @@ export function drawDigit(digit: number, random: Random, out: Uint8Array): void 
   const strokes = variants[random.below(variants.length)]!;
   const place = placement(random);
   const radius = random.uniform(0.5, 1.5);
-  const wobble = random.uniform(0.012, 0.05);
+  const wobble = random.uniform(0.012, 0.045);
   const canvas = new Float64Array(SIDE * SIDE);
   for (const stroke of strokes) {
     const points = stroke.map(([x, y]) => place([x + random.normal() * wobble, y + random.normal() * wobble]));

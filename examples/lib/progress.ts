@@ -45,17 +45,22 @@ export class Progress {
     while (bytes.length > 0) bytes = bytes.subarray(this.#sink.writeSync(bytes));
   }
 
+  /** Shows a line that the next output replaces. */
+  status(text: string): void {
+    if (!this.#terminal) return;
+    this.#write(`\r\x1b[2K${text}`);
+    this.#shown = true;
+  }
+
   /** Draws the bar, at most twenty times a second. */
   bar(done: number, of: number, text: string): void {
-    if (!this.#terminal) return;
     const now = performance.now();
     if (done < of && now - this.#last < 50) return;
     this.#last = now;
     const filled = of > 0 ? Math.round(WIDTH * Math.min(done / of, 1)) : WIDTH;
     const [on, off] = this.#colour ? ["\x1b[32m", "\x1b[0m"] : ["", ""];
     const bar = `${on}${"█".repeat(filled)}${off}${"░".repeat(WIDTH - filled)}`;
-    this.#write(`\r\x1b[2K${bar} ${done}/${of} ${text}`);
-    this.#shown = true;
+    this.status(`${bar} ${done}/${of} ${text}`);
   }
 
   /** Removes the bar. */
