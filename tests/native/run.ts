@@ -25,6 +25,7 @@ import {
 
 const ROOT = fileURLToPath(new URL("../../", import.meta.url)).replace(/\/$/, "");
 const TESTS = "tests/native";
+const LIBRARIES = Object.keys(SOURCES) as LibraryName[];
 
 /** Flags added to compiling and linking, per variant, and the environment its programs run in. */
 const VARIANTS: Readonly<Record<string, { flags: readonly string[]; env: Readonly<Record<string, string>> }>> = {
@@ -60,45 +61,34 @@ function libraryPaths(library: LibraryName): string[] {
   return SOURCES[library].map((file) => `${SOURCE_DIRS[library]}/${file}`);
 }
 
-/** Everything a C file may include: the sources' headers, and the tests' headers and C files. */
-function includable(): Uint8Array[] {
+/** Everything that is compiled or included, read once: all variants see the same text, even if somebody is editing. */
+function readAll(): Map<string, Uint8Array> {
   const own = [...Deno.readDirSync(`${ROOT}/${TESTS}`)].map((entry) => entry.name).filter((name) =>
-    /\.(h|inc)$/.test(name)
+    /\.(c|h|inc)$/.test(name)
   );
-  return [...HEADERS.map(readSource), ...own.sort().map((name) => Deno.readFileSync(`${ROOT}/${TESTS}/${name}`))];
+  const paths = [...HEADERS, ...LIBRARIES.flatMap(libraryPaths), ...own.sort().map((name) => `${TESTS}/${name}`)];
+  return new Map(paths.map((path) => [path, readSource(path)]));
 }
 
-function prepare(name: string, compiler: Compiler, tests: readonly string[]): Variant {
+function prepare(name: string, compiler: Compiler, tests: readonly string[], files: Map<string, Uint8Array>): Variant {
   const { flags } = VARIANTS[name]!;
   const dir = `${ROOT}/.build/native/${name}`;
-  Deno.mkdirSync(dir, { recursive: true });
+  const snapshot = `${dir}/src`;
+  for (const path of [...Object.values(SOURCE_DIRS), TESTS]) Deno.mkdirSync(`${snapshot}/${path}`, { recursive: true });
+  for (const [path, bytes] of files) Deno.writeFileSync(`${snapshot}/${path}`, bytes);
   const toSource = (path: string): ObjectSource => ({
     path,
-    bytes: readSource(path),
+    bytes: files.get(path)!,
     flags: [...flags, ...fileFlags(path), ...(path.startsWith(TESTS) ? ["-Ishim", "-Ishim/host"] : [])],
   });
-  const headers = includable();
-  const sources = [...libraryPaths("aneforge"), ...libraryPaths("aneforge_host")];
-  const extra = [...tests, "recorder.c"].map((test) => `${TESTS}/${test}`).filter(isFile);
+  const pick = (ending: RegExp) => [...files].filter(([path]) => ending.test(path)).map(([, bytes]) => bytes);
+  const options = { cwd: snapshot, strict: true };
+  const sources = LIBRARIES.flatMap(libraryPaths);
+  const extra = [...tests, "recorder.c"].map((test) => `${TESTS}/${test}`).filter((path) => files.has(path));
+  const objects = makeObjects(compiler, sources.map(toSource), pick(/\.(h|inc)$/), dir, options);
   // A test may include a C file to reach its static functions, so tests depend on those as well.
-  const options = { cwd: ROOT, strict: true };
-  const objects = makeObjects(compiler, sources.map(toSource), headers, dir, options);
-  const testObjects = makeObjects(
-    compiler,
-    extra.map(toSource),
-    [...headers, ...sources.map(readSource)],
-    dir,
-    options,
-  );
+  const testObjects = makeObjects(compiler, extra.map(toSource), pick(/./), dir, options);
   return { name, dir, compiler, flags, objects: new Map([...objects, ...testObjects]) };
-}
-
-function isFile(path: string): boolean {
-  try {
-    return Deno.statSync(`${ROOT}/${path}`).isFile;
-  } catch {
-    return false;
-  }
 }
 
 /** The host library and the recorder as shared libraries; names and paths for the environment. */
@@ -116,29 +106,45 @@ function linkShared(variant: Variant): Record<string, string> {
   return env;
 }
 
-/** Runs one test program and reads its count; one that says none, or dies, has failed. */
-function runTest(variant: Variant, test: string, env: Record<string, string>): Count {
+/** Links and runs one test program and reads its count; one that says none, or dies, has failed. */
+async function runTest(variant: Variant, test: string, env: Record<string, string>): Promise<Count> {
   const program = `${variant.dir}/${test.replace(/\.c$/, "")}`;
   const sanitize = variant.flags.filter((flag) => flag.startsWith("-fsanitize"));
   const objects = [...variant.objects].filter(([path]) => !path.startsWith(TESTS)).map(([, object]) => object);
   const own = variant.objects.get(`${TESTS}/${test}`)!;
   link(variant.compiler, [own, ...objects], program, [...sanitize, "-pthread", "-ldl", "-lm"]);
-  console.log(`-- ${test} (${variant.name})`);
-  const { code, signal, stdout, stderr } = new Deno.Command(program, {
+  const start = performance.now();
+  const { code, signal, stdout, stderr } = await new Deno.Command(program, {
     cwd: ROOT,
     env: { ...VARIANTS[variant.name]!.env, ...env },
     stdin: "null",
     stdout: "piped",
     stderr: "piped",
-  }).outputSync();
-  const text = new TextDecoder().decode(stdout);
-  const count = /(\d+) passed, (\d+) failed\s*$/.exec(text);
+  }).output();
+  const seconds = ((performance.now() - start) / 1000).toFixed(1);
+  const text = new TextDecoder().decode(stdout).trimEnd();
+  const count = /(\d+) passed, (\d+) failed$/.exec(text);
   const result = count ? { passed: Number(count[1]), failed: Number(count[2]) } : { passed: 0, failed: 1 };
   if (code !== 0 && result.failed === 0) result.failed = 1;
-  const quiet = result.failed === 0 && !Deno.args.includes("--verbose");
-  console.log(quiet ? text.trimEnd().split("\n").at(-1) : text + new TextDecoder().decode(stderr));
-  if (code !== 0) console.log(`${test} (${variant.name}) ended with ${signal ?? code}`);
+  if (result.failed > 0 || Deno.args.includes("--verbose")) console.log(text + new TextDecoder().decode(stderr));
+  const end = code === 0 ? "" : `, ended with ${signal ?? code}`;
+  console.log(`${test} (${variant.name}): ${result.passed} passed, ${result.failed} failed, ${seconds} s${end}`);
   return result;
+}
+
+/** Runs all tests of a variant, one per CPU at a time. */
+async function runAll(variant: Variant, tests: readonly string[], env: Record<string, string>): Promise<Count> {
+  const waiting = [...tests];
+  const sum: Count = { passed: 0, failed: 0 };
+  const lane = async () => {
+    for (let test = waiting.shift(); test !== undefined; test = waiting.shift()) {
+      const { passed, failed } = await runTest(variant, test, env);
+      sum.passed += passed;
+      sum.failed += failed;
+    }
+  };
+  await Promise.all(Array.from({ length: navigator.hardwareConcurrency }, lane));
+  return sum;
 }
 
 /** gcc before clang: its sanitizer runtimes come with the compiler on every distribution. */
@@ -154,7 +160,7 @@ function pickCompiler(): Compiler {
   return findCompiler();
 }
 
-function main(args: readonly string[]): number {
+async function main(args: readonly string[]): Promise<number> {
   const asked = args.find((arg) => arg.startsWith("--sanitize="))?.slice("--sanitize=".length) ?? "none";
   const names = asked === "all" ? Object.keys(VARIANTS) : [asked];
   const unknown = names.find((name) => !VARIANTS[name]);
@@ -162,17 +168,15 @@ function main(args: readonly string[]): number {
   const tests = listTests(args.filter((arg) => !arg.startsWith("--")));
   const compiler = pickCompiler();
   const sum: Count = { passed: 0, failed: 0 };
+  const files = readAll();
   for (const name of names) {
-    const variant = prepare(name, compiler, tests);
-    const env = linkShared(variant);
-    for (const test of tests) {
-      const { passed, failed } = runTest(variant, test, env);
-      sum.passed += passed;
-      sum.failed += failed;
-    }
+    const variant = prepare(name, compiler, tests, files);
+    const { passed, failed } = await runAll(variant, tests, linkShared(variant));
+    sum.passed += passed;
+    sum.failed += failed;
   }
   console.log(`${sum.passed} passed, ${sum.failed} failed`);
   return sum.failed;
 }
 
-if (import.meta.main) Deno.exit(main(Deno.args) > 0 ? 1 : 0);
+if (import.meta.main) Deno.exit(await main(Deno.args) > 0 ? 1 : 0);
