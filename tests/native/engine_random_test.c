@@ -701,7 +701,7 @@ static void run_seeds(int first, int last) {
   }
 }
 
-static int first_seed = 1, last_seed = 400;
+static int first_seed = 1, last_seed = 200;
 
 static void in_child(const char *threads, const char *isa) {
   fflush(NULL);
