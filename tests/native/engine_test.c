@@ -732,6 +732,8 @@ TEST(stand_in_target) {
 int main(void) {
   setenv("ANEFORGE_HOST_THREADS", "1", 1); /* threads only in children */
   unsetenv("ANEFORGE_TARGET");
+  unsetenv("ANEFORGE_HOST_NUMERICS");
+  unsetenv("ANEFORGE_HOST_FUSE");
   RUN(moves);
   RUN(spatial);
   RUN(convolutions);
