@@ -49,6 +49,35 @@ export {
   Program,
   type ProgramOptions,
 } from "./ffi/program.ts";
+export {
+  archForFamily,
+  FAMILIES,
+  type Family,
+  familyOfArch,
+  hasTextureEngine,
+  limit,
+  type LimitName,
+  MIN_FAMILY,
+  nativeStreams,
+  type OpStatus,
+  opStatus,
+  supportsMil,
+  type Target,
+  type TargetRow,
+  TARGETS,
+  type WeightEncoding,
+} from "./src/targets/targets.ts";
+export { detectFamily } from "./src/targets/detect.ts";
+export { type Excess, type Preflight, preflight, type PreflightEntry } from "./src/targets/preflight.ts";
+export {
+  FP16_SLICE_SAT,
+  type Fp16DivergenceOptions,
+  type Fp16Risk,
+  fp16Risks,
+  type Fp16Verdict,
+  predictFp16Divergence,
+} from "./src/targets/divergence.ts";
+export { crossCompileCheck } from "./src/compile/cross_check.ts";
 export * from "./src/autograd/backward.ts";
 export * from "./src/autograd/losses.ts";
 export { Adam, type AdamOptions, HostOptimizer, type OptimizerOptions, SGD } from "./src/autograd/optimizers.ts";

@@ -6,10 +6,8 @@
 
 import { envChoice, envNumber, envText } from "../src/env.ts";
 import { ArgumentError, DeviceError } from "../src/errors.ts";
-import { FLOOR_FAMILY } from "../src/graph/limits.ts";
+import { detectFamily } from "../src/targets/detect.ts";
 import { familyOf } from "../src/targets/targets.ts";
-import { warn } from "../src/warnings.ts";
-import { brandString, familyOfBrand } from "./chip.ts";
 import { cString, findLibraries, fromCString, type Library, openLibrary } from "./library.ts";
 import { HOST_PLATFORM, type Platform } from "./sources.ts";
 
@@ -92,17 +90,7 @@ function hostSettings(): Pick<DeviceInfo, "numerics" | "target" | "family" | "is
 /** Settings of the ane device; a Mac that is not known counts as the lowest family. */
 function aneSettings(): Pick<DeviceInfo, "numerics" | "target" | "family"> {
   const target = envText("ANEFORGE_TARGET")?.trim().toLowerCase();
-  if (target) return { numerics: "ane", target, family: familyOf(target) };
-  const brand = brandString();
-  const family = familyOfBrand(brand);
-  if (family === undefined) {
-    warn(
-      "target",
-      `unknown chip ${JSON.stringify(brand)}: taken for family ${FLOOR_FAMILY} (M1); set ANEFORGE_TARGET`,
-      "chip",
-    );
-  }
-  return { numerics: "ane", target: "auto", family: family ?? FLOOR_FAMILY };
+  return { numerics: "ane", target: target || "auto", family: detectFamily() };
 }
 
 function wayOut(name: DeviceName): string {

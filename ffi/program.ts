@@ -165,6 +165,36 @@ function load(options: ProgramOptions, ports: readonly Port[]): Slot {
   );
 }
 
+/** What {@linkcode compileCheck} takes. */
+export interface CompileCheckOptions {
+  /** Path of the MIL text; the weights lie beside it. */
+  readonly milPath: string;
+  /** Existing directory for the compiler's own files. */
+  readonly cacheDir: string;
+  /** Compiler target, lower case. The caller knows that it exists: the compiler takes an unknown one for its own. */
+  readonly target: string;
+}
+
+const AF_E_COMPILE = 3;
+
+/**
+ * Compiles a program for a target without loading it, which only works for the target at hand.
+ *
+ * @param options The program and the target.
+ * @returns Why the compiler refused it, or `undefined` when it did not.
+ * @throws {DeviceError} The device cannot compile for other targets.
+ */
+export function compileCheck({ milPath, cacheDir, target }: CompileCheckOptions): string | undefined {
+  const { library: { symbols }, handle } = openDevice();
+  const status = symbols.af_compile_check(handle, cString(milPath), cString(cacheDir), ANE_MASK, cString(target));
+  if (status === 0) return undefined;
+  const text = fromCString(symbols.af_last_error());
+  if (status === AF_E_COMPILE) return text;
+  throw new (STATUS_ERRORS[status] ?? DeviceError)(
+    `af_compile_check failed (mil=${milPath}, target=${target}): ${text}`,
+  );
+}
+
 /**
  * A program on the device. Not for concurrent use: while a {@linkcode Program.submit} is in flight every other call
  * but `release` throws.

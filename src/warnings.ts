@@ -9,6 +9,8 @@ export const WARNING_KINDS = {
   "precision": "a pattern that loses accuracy in fp16",
   "fp16-range": "a constant or weight that does not fit into fp16",
   "cross-chip-fp16": "a pattern whose fp16 result differs between chip families",
+  "slice": "a slice that the family gets wrong, or whose large values become infinite",
+  "cross-compile": "a graph another target does not take",
   "dispatch-floor": "a program so small that the cost of starting it dominates",
   "compression-fallback": "weights that could not be compressed the way asked for",
   "portable-op": "an operation the family lacks, replaced by a formula with a smaller domain",

@@ -12,7 +12,9 @@ import { isPortDtype, type PortDtype } from "../graph/dtype.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import { topologicalOrder } from "../graph/topo.ts";
 import { emitMil, type MilPort, type MilProgram } from "../mil/emit.ts";
-import { familyOf, MIN_FAMILY } from "../targets/targets.ts";
+import { warnSlices } from "../targets/divergence.ts";
+import { requireFit } from "../targets/preflight.ts";
+import { familyOf, supportsMil, type Target } from "../targets/targets.ts";
 import { compileBreaker } from "./backoff.ts";
 import { writeProgram } from "./cache.ts";
 import { Model } from "./model.ts";
@@ -24,10 +26,10 @@ export interface CompileOptions {
   /** Directory for the program's files, always written. Default: a directory in the cache, named by their hash. */
   buildDir?: string;
   /**
-   * Compiler target, such as `h13`, whose limits and lowerings are used; the program is always compiled for the device
-   * at hand. Default: the device's own.
+   * Compiler target such as `h13`, or a family number, whose limits and lowerings are used; the program is always compiled
+   * for the device at hand. Default: the device's own.
    */
-  target?: string;
+  target?: Target;
   /** Optimisation level. Only 0, which is the default: the graph as it was written. */
   opt?: 0;
 }
@@ -65,14 +67,22 @@ function checkOptions(call: string, options: CompileOptions): void {
 }
 
 /** Capability family to compile for: of `target` when given, else the device's. */
-function resolveFamily(call: string, target: string | undefined): number {
+function resolveFamily(call: string, target: Target | undefined): number {
   const family = target === undefined ? openDevice().info.family : familyOf(target);
-  if (family >= MIN_FAMILY) return family;
+  if (supportsMil(family)) return family;
   throw new UnsupportedOpError(
     `${call}: target ${
       target ?? "of this device"
     } is of family ${family}; MIL is only supported for H13+ ANE architectures`,
   );
+}
+
+/** Program text of a graph that fits the target's family. */
+function lowerFor(call: string, outs: readonly Tensor[], target: Target | undefined): MilProgram {
+  const family = resolveFamily(call, target);
+  warnSlices(call, outs, family);
+  requireFit(call, outs, family);
+  return emitMil(outs, { family });
 }
 
 function checkGraph(call: string, outs: readonly Tensor[]): void {
@@ -82,6 +92,17 @@ function checkGraph(call: string, outs: readonly Tensor[]): void {
       `${call}: graph has no inputs; its value is a constant that can be computed without the device`,
     );
   }
+}
+
+/**
+ * A value that is computed: an input times 1, since an empty body does not survive the device's compiler.
+ *
+ * @param out The value asked for.
+ * @returns The value itself unless it is an input.
+ */
+export function computed(out: Tensor): Tensor {
+  if (out.op !== "input") return out;
+  return out.dtype === "fp16" ? out.muls(1) : out.cast();
 }
 
 function portDtype(port: MilPort): PortDtype {
@@ -152,6 +173,7 @@ function load(mil: MilProgram, buildDir: string | undefined): LoadedProgram {
  * @returns The model, to be released when it is no longer needed.
  * @throws {ArgumentError} The graph has no inputs, or an option is not known.
  * @throws {UnsupportedOpError} The target lacks an operation, or an option is not available.
+ * @throws {ShapeError} An extent is larger than the target takes.
  * @throws {CompileError} The device refused the program.
  * @throws {DataError} The program's directory is not writable.
  * @throws {DeviceError} The device is missing.
@@ -159,10 +181,7 @@ function load(mil: MilProgram, buildDir: string | undefined): LoadedProgram {
 export function compile(out: Tensor, options: CompileOptions = {}): Model {
   checkOptions("compile", options);
   checkGraph("compile", [out]);
-  const family = resolveFamily("compile", options.target);
-  // An input by itself would be an empty body, which the device's compiler does not survive.
-  const root = out.op !== "input" ? out : out.dtype === "fp16" ? out.muls(1) : out.cast();
-  return new Model(load(emitMil([root], { family }), options.buildDir));
+  return new Model(load(lowerFor("compile", [computed(out)], options.target), options.buildDir));
 }
 
 /**
@@ -183,6 +202,7 @@ export function compile(out: Tensor, options: CompileOptions = {}): Model {
  * @returns The model, to be released when it is no longer needed.
  * @throws {ArgumentError} No outputs, no inputs, or an option is not known.
  * @throws {UnsupportedOpError} The target lacks an operation, or an option is not available.
+ * @throws {ShapeError} An extent is larger than the target takes.
  * @throws {CompileError} The device refused the program.
  * @throws {DataError} The program's directory is not writable.
  * @throws {DeviceError} The device is missing.
@@ -190,6 +210,5 @@ export function compile(out: Tensor, options: CompileOptions = {}): Model {
 export function compileMulti(outs: readonly Tensor[], options: CompileOptions = {}): MultiModel {
   checkOptions("compileMulti", options);
   checkGraph("compileMulti", outs);
-  const family = resolveFamily("compileMulti", options.target);
-  return new MultiModel(load(emitMil(outs, { family }), options.buildDir));
+  return new MultiModel(load(lowerFor("compileMulti", outs, options.target), options.buildDir));
 }

@@ -5,11 +5,11 @@
  */
 
 import { ArgumentError } from "../errors.ts";
-import { LIMITS, OP_FLOORS, type OpFloorRow, STREAMS, type WeightEncoding } from "./data/families.ts";
+import { type LimitName, LIMITS, OP_FLOORS, type OpFloorRow, STREAMS, type WeightEncoding } from "./data/families.ts";
 import { FAMILY_ROWS, TARGET_ROWS, type TargetRow } from "./data/targets.ts";
 
 export type { TargetRow } from "./data/targets.ts";
-export type { WeightEncoding } from "./data/families.ts";
+export type { LimitName, OpFloorRow, WeightEncoding } from "./data/families.ts";
 
 /** A hardware generation; a larger number has every feature of a smaller one. */
 export interface Family {
@@ -26,9 +26,6 @@ export type Target = string | number;
 
 /** What a family makes of an operation: runs it, needs something in its place, or has nothing for it. */
 export type OpStatus = "native" | "decompose" | "reject";
-
-/** Name of a limit. */
-export type LimitName = (typeof LIMITS)[number]["name"];
 
 /** Lowest family whose compiler takes MIL programs. */
 export const MIN_FAMILY = 2;
@@ -189,7 +186,7 @@ export function limit(name: LimitName, family: number): number {
       `unknown limit ${JSON.stringify(name)}: expected ${LIMITS.map(({ name }) => name).join(", ")}`,
     );
   }
-  const value = stepAt<number>(row.steps, family);
+  const value = stepAt(row.steps, family);
   if (value !== undefined) return value;
   throw new ArgumentError(`limit ${name}: family ${family} is below ${MIN_FAMILY}, the first that takes MIL programs`);
 }

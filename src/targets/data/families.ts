@@ -18,10 +18,18 @@ export interface OpFloorRow {
   readonly source: string;
 }
 
+/** Name of a limit. */
+export type LimitName =
+  | "max_tensor_dim"
+  | "channel_extent"
+  | "transpose_extent"
+  | "conv_kw_max"
+  | "reduction_transpose_extent";
+
 /** A numeric limit. */
 export interface LimitRow {
   /** Name of the limit. */
-  readonly name: string;
+  readonly name: LimitName;
   /** What it bounds. */
   readonly meaning: string;
   /** `[first family, value]`, ascending: a value holds from that family on. */
@@ -33,10 +41,7 @@ export interface LimitRow {
 }
 
 /** A way to store weights in fewer bits. */
-export const WEIGHT_ENCODINGS = ["int4", "int8", "sparse", "blockwise"] as const;
-
-/** Name of an encoding in {@linkcode WEIGHT_ENCODINGS}. */
-export type WeightEncoding = (typeof WEIGHT_ENCODINGS)[number];
+export type WeightEncoding = "int4" | "int8" | "sparse" | "blockwise";
 
 /** Encodings a family decodes while it loads weights; the others are expanded to fp16 when the program is compiled. */
 export interface StreamRow {
@@ -57,7 +62,7 @@ const hostNumbers = "draw the numbers on the host and feed them as an input";
 const texture = "it needs the texture engine; resample on the host before the values enter the program";
 
 /** Operations with a floor. */
-export const OP_FLOORS = [
+export const OP_FLOORS: readonly OpFloorRow[] = [
   { op: "sin", family: 4, below: "formula", instead: polynomial, source: code },
   { op: "cos", family: 4, below: "formula", instead: polynomial, source: code },
   { op: "dropout", family: 4, below: "host", instead: hostNumbers, source: code },
@@ -84,10 +89,10 @@ export const OP_FLOORS = [
   { op: "dynamic_slice", family: 3, below: "none", instead: "multiply by a mask that is an input", source: code },
   { op: "global_argmax", family: 4, below: "none", instead: "return the values and search on the host", source: code },
   { op: "global_argmin", family: 4, below: "none", instead: "return the values and search on the host", source: code },
-] as const satisfies readonly OpFloorRow[];
+];
 
 /** All limits. */
-export const LIMITS = [
+export const LIMITS: readonly LimitRow[] = [
   {
     name: "max_tensor_dim",
     meaning: "extent of an axis that is not a channel axis",
@@ -123,11 +128,13 @@ export const LIMITS = [
     evidence: "read from the compiler's hardware tables",
     source: code,
   },
-] as const satisfies readonly LimitRow[];
+];
+
+const ALL: readonly WeightEncoding[] = ["int4", "int8", "sparse", "blockwise"];
 
 /** Streams, ascending. */
 export const STREAMS: readonly StreamRow[] = [
-  { family: 1, encodings: WEIGHT_ENCODINGS, evidence: "not known, nothing is left out", source: code },
+  { family: 1, encodings: ALL, evidence: "not known, nothing is left out", source: code },
   {
     family: 2,
     encodings: ["int4", "sparse"],
@@ -142,7 +149,7 @@ export const STREAMS: readonly StreamRow[] = [
   },
   {
     family: 4,
-    encodings: WEIGHT_ENCODINGS,
+    encodings: ALL,
     evidence: "M5: int4 1.34 to 1.67, sparse 1.38 to 1.82 times as fast as fp16; int8 1.00, no gain",
     source: code,
   },
