@@ -77,8 +77,9 @@ async function train(
   const perEpoch = Math.floor(data.train.count / settings.batch);
   const all = perEpoch * settings.epochs;
   const outcome: Outcome = { steps: 0, epochs: 0, seconds: 0, loss: NaN };
+  let rested = performance.now();
   for (let epoch = 1; epoch <= settings.epochs && !interrupt.requested; epoch++) {
-    let sum = 0, done = 0, rested = performance.now();
+    let sum = 0, done = 0;
     const start = performance.now();
     while (done < perEpoch && !interrupt.requested) {
       trainer.lr = settings.lr * rateAt(outcome.steps / all);
