@@ -32,7 +32,8 @@ const VARIANTS: Readonly<Record<string, { flags: readonly string[]; env: Readonl
   none: { flags: ["-O3"], env: {} },
   address: {
     flags: ["-O1", "-g", "-fno-omit-frame-pointer", "-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"],
-    env: { ASAN_OPTIONS: "detect_leaks=1:detect_stack_use_after_return=1", UBSAN_OPTIONS: "print_stacktrace=1" },
+    // Not detect_stack_use_after_return: gcc 12 then misaligns 64-byte vectors on the stack (its bug 110027).
+    env: { ASAN_OPTIONS: "detect_leaks=1:detect_stack_use_after_return=0", UBSAN_OPTIONS: "print_stacktrace=1" },
   },
   thread: { flags: ["-O1", "-g", "-fsanitize=thread"], env: { TSAN_OPTIONS: "halt_on_error=1" } },
 };
