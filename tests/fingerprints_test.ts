@@ -2,15 +2,18 @@
  * Published error figures of the silicon, recomputed through the public API on the host device.
  *
  * Each figure is one number over all outputs, `||got - ref|| / ||ref||`. The data are NumPy's `default_rng(seed)` normals
- * cast to float32; the reference is the float64 product of those float32 values.
+ * cast to float32; the reference is the float64 product of those float32 values (convolution weights and Fourier factors stay
+ * float64 and are cast to fp16 in one step).
  */
 
 import { assert, assertEquals } from "@std/assert";
 import { compile } from "../src/compile/compile.ts";
 import { envText } from "../src/env.ts";
+import { conv } from "../src/graph/functions.ts";
 import { NDArray } from "../src/graph/ndarray.ts";
 import { input } from "../src/graph/tensor.ts";
 import { NumpyGenerator } from "./numpy_random.ts";
+import { arr, conv as convReference, type Window } from "./reference_kernels.ts";
 
 const ane = envText("ANEFORGE_HOST_NUMERICS") !== "fast";
 
@@ -91,14 +94,74 @@ for (const [m, k, n, silicon] of GEMM) {
       const x = scaled(rng, m * k, k), w = scaled(rng, n * k, k);
       const port = input([m, k]);
       using net = compile(port.linear(new NDArray(w, [n, k])));
-      const error = relativeError(net.run(x).data, productF64(x, w, m, k, n));
-      for (const published of silicon) {
-        const apart = Math.abs(error - published) / published;
-        assert(apart < 5e-13, `error ${error}, published ${published}: relative difference ${apart}`);
-      }
+      assertDigits(relativeError(net.run(x).data, productF64(x, w, m, k, n)), silicon);
     },
   });
 }
+
+function assertDigits(error: number, silicon: readonly number[]): void {
+  for (const published of silicon) {
+    const apart = Math.abs(error - published) / published;
+    assert(apart < 5e-13, `error ${error}, published ${published}: relative difference ${apart}`);
+  }
+}
+
+/** Square products; the first 256 rows of x are multiplied. */
+for (const [n, silicon] of [[512, 0.00257800397023792], [1024, 0.005528352999597525]] as const) {
+  Deno.test({
+    name: `fingerprint: square linear of ${n} has the silicon's error to 12 digits`,
+    ignore: !ane,
+    fn() {
+      const rng = new NumpyGenerator(0);
+      const x = scaled(rng, n * n, n).subarray(0, 256 * n), w = scaled(rng, n * n, n);
+      using net = compile(input([256, n]).linear(new NDArray(w, [n, n])));
+      assertDigits(relativeError(net.run(x).data, productF64(x, w, 256, n, n)), [silicon]);
+    },
+  });
+}
+
+/** float64 values on the fp16 grid, for weights that are cast to fp16 in one step. */
+function halved(values: Float64Array): Float32Array {
+  return Float32Array.from(values, (v) => Math.f16round(v));
+}
+
+Deno.test({
+  name: "fingerprint: 3 x 3 convolution with ReLU has the error of the direct rule to 12 digits",
+  ignore: !ane || !["", "h13", "h14", "h16"].includes(envText("ANEFORGE_TARGET") ?? ""),
+  fn() {
+    const rng = new NumpyGenerator(1);
+    const x = rng.normal32(16 * 32 * 32);
+    const w = Float64Array.from(rng.normal32(64 * 16 * 9), (v) => v * Math.sqrt(2 / 144));
+    const geometry: Window = { stride: [1, 1], pad: [1, 1, 1, 1], dilation: [1, 1], groups: 1 };
+    const reference = convReference(arr([1, 16, 32, 32], x), arr([64, 16, 3, 3], w), geometry);
+    const port = input([1, 16, 32, 32]);
+    using net = compile(conv(port, new NDArray(halved(w), [64, 16, 3, 3]), { pad: 1 }).relu());
+    const error = relativeError(net.run(x).data, reference.data.map((v) => Math.max(v, 0)));
+    assertDigits(error, [0.00036636558584241826]);
+  },
+});
+
+Deno.test({
+  name: "fingerprint: a Fourier transform by matrix has the silicon's error to 12 digits",
+  ignore: !ane,
+  fn() {
+    const n = 1024;
+    const x = new NumpyGenerator(2).normal64(n);
+    const errors = [Math.cos, Math.sin].map((wave) => {
+      const w = Float64Array.from({ length: n * n }, (_, i) => wave(-2 * Math.PI * (Math.floor(i / n) * (i % n)) / n));
+      const reference = Float64Array.from({ length: n }, (_, j) => {
+        let sum = 0;
+        for (let k = 0; k < n; k++) sum += w[j * n + k]! * x[k]!;
+        return sum;
+      });
+      using net = compile(input([1, n]).linear(new NDArray(halved(w), [n, n])));
+      const y = new Float32Array(n);
+      net.runInto([Float16Array.from(x)], [y]);
+      return relativeError(y, reference);
+    });
+    assertDigits((errors[0]! + errors[1]!) / 2, [0.00035014059095186414]);
+  },
+});
 
 /** fp16 bit patterns as numbers. */
 function halves(...bits: number[]): Float16Array {
