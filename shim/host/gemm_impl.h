@@ -239,17 +239,12 @@ static void store(const float *v, int64_t n, f16 *out) {
   }
 }
 
-/* The fp32 sum s is rounded to nearest; TwoSum gives the rest. Where the exact sum lies nearer to zero than s, s is moved
- * by one unit: then it is the exact sum cut to 24 bits, and the half bit is right. Sums below 2^-14 are multiples of 2^-24:
- * exact. From 65520 on v_narrow makes infinity. */
+/* The fp32 sum may be rounded before round11 sees it, but never onto a tie: if it is inexact and its leading bit is 2^m, the
+ * smaller operand is below 2^(m-13), while the larger one is a multiple of 2^(m-10) and ties are 2^(m-11) away from those.
+ * Sums below 2^-14 are multiples of 2^-24: exact. From 65520 on v_narrow makes infinity. */
 static void add_ane(const float *a, const float *b, float sign, int64_t n, f16 *out) {
-  for (int64_t i = 0; i < n; i += VL) {
-    VF x = v_load_f(a + i), y = v_mul(v_load_f(b + i), v_set_f(sign)), s = v_add_f(x, y), yy = v_sub_f(s, x);
-    VF rest = v_add_f(v_sub_f(x, v_sub_f(s, yy)), v_sub_f(y, yy));
-    VF inward = v_mul(v_mul(rest, s), v_set_f(-1));
-    VF one = v_keep(v_as_f(v_set_i(1)), inward, v_set_f(0x1p-100f));
-    v_narrow(out + i, round11(v_as_f(v_sub_i(v_as_i(s), v_as_i(one)))));
-  }
+  for (int64_t i = 0; i < n; i += VL)
+    v_narrow(out + i, round11(v_add_f(v_load_f(a + i), v_mul(v_load_f(b + i), v_set_f(sign)))));
 }
 
 /* After the rounding to 11 bits, magnitudes below 2^-14 are rounded once more, to the subnormal grid 2^-24. */

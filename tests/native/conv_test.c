@@ -55,6 +55,31 @@ TEST(one_by_one_scales) {
   CHECK(y == 0x7c00, "%04x", y);
 }
 
+/* Input transforms with operands of all exponents, in one channel so that little hides in the sums. */
+TEST(winograd_input_sums) {
+  enum { W = 512 };
+  for (int round = 0; round < 20 && !test_current_failed; round++) {
+    f16 x[W], y[W], expected[W], w[3] = {0x3c00, (f16)(round & 1 ? 0x3c00 : 0xbc00), 0x3c00};
+    for (int i = 0; i < W; i++) {
+      x[i] = (f16)(random_bits() & 0xffff);
+      if ((x[i] & 0x7c00) >= 0x6c00) x[i] ^= 0x4000; /* no sum of products may saturate */
+    }
+    conv_args c = square3(1, 1, 1, W, 1, true);
+    c.kh = 1;
+    c.pad_top = c.pad_bottom = 0;
+    c.x = x;
+    c.weight = w;
+    c.y = expected;
+    void *scratch = dirty_scratch(conv_scratch(&c));
+    conv_run_ref(&c, 0, conv_units(&c), scratch);
+    free(scratch);
+    c.y = y;
+    run_all(run_conv, &c);
+    int64_t at = first_difference(y, expected, W);
+    CHECK(at < 0, "[%d] %04x, expected %04x", (int)at, y[at], expected[at]);
+  }
+}
+
 /* -- Random convolutions against the twin -------------------------------------------------------------------------------- */
 
 static int64_t out_extent(int64_t in, int64_t kernel, int64_t stride, int64_t dilation, int64_t pads, bool transpose) {
@@ -173,6 +198,7 @@ TEST(saturation) {
 static int tests(void) {
   RUN(published_vectors);
   RUN(one_by_one_scales);
+  RUN(winograd_input_sums);
   RUN(random_direct);
   RUN(random_transposed);
   RUN(random_winograd);
