@@ -207,7 +207,8 @@ Deno.test("training follows its float64 twin for 50 steps, wherever Adam runs", 
   const losses = Object.fromEntries(Object.entries(MODES).map(([mode, options]) => [mode, trainerLosses(options)]));
   for (const [mode, values] of Object.entries(losses)) {
     const worst = Math.max(...values.map((v, i) => Math.abs(v - expected[i]!)));
-    assert(worst < 0.02, `${mode}: loss differs by ${worst} from the float64 twin`);
+    // measured: 0.0004 with fp32 masters, 0.0053 with the state in fp16
+    assert(worst < (mode === "host" ? 0.002 : 0.015), `${mode}: loss differs by ${worst} from the float64 twin`);
   }
   assertEquals(losses.resident, losses.device, "resident state gives the bits of state carried by the host");
 });
