@@ -78,7 +78,22 @@ export {
   predictFp16Divergence,
 } from "./src/targets/divergence.ts";
 export { crossCompileCheck } from "./src/compile/cross_check.ts";
+export {
+  categories,
+  type Chip,
+  type DeviceStatus,
+  deviceStatus,
+  isNative,
+  minNativeFamily,
+  type OpBucket,
+  type OpInfo,
+  opInfo,
+  opsOn,
+  type SweepClass,
+  walledEverywhere,
+} from "./src/targets/capabilities.ts";
 export * from "./src/autograd/backward.ts";
+export { adamRate, type AdamState, adamStep, type AdamStepOptions, sgdStep } from "./src/autograd/device_optimizer.ts";
 export * from "./src/autograd/losses.ts";
 export { Adam, type AdamOptions, HostOptimizer, type OptimizerOptions, SGD } from "./src/autograd/optimizers.ts";
 export { type Objective, type Rows, Trainer, type TrainerOptions } from "./src/autograd/trainer.ts";

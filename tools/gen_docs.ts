@@ -5,6 +5,7 @@
  */
 
 import { ENVIRONMENT } from "../src/env.ts";
+import { capabilitiesPage, catalogPage } from "./capability_pages.ts";
 
 const MARK = "<!-- Written by tools/gen_docs.ts; edit the table in the source instead. -->";
 
@@ -28,7 +29,11 @@ function environmentPage(): string {
 }
 
 /** Page path, relative to the repository, and its text. */
-const PAGES: readonly (readonly [string, () => string])[] = [["docs/environment.md", environmentPage]];
+const PAGES: readonly (readonly [string, () => string])[] = [
+  ["docs/environment.md", environmentPage],
+  ["docs/op-catalog.md", () => catalogPage(MARK)],
+  ["docs/capabilities.md", () => capabilitiesPage(MARK)],
+];
 
 /** `deno fmt` decides about table padding, so pages are compared and written in its form. */
 async function formatted(text: string): Promise<string> {
