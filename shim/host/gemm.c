@@ -40,9 +40,7 @@ static gemm_split split_of(const gemm_args *g) {
   return is_swapped(g) ? gemm_split_of(g->batch, 1, g->m, g->k) : gemm_split_of(g->batch, g->m, g->n, g->k);
 }
 
-int64_t gemm_units(const gemm_args *g) {
-  return split_of(g).units;
-}
+int64_t gemm_units(const gemm_args *g) { return split_of(g).units; }
 
 size_t gemm_scratch(const gemm_args *g) {
   gemm_split p = split_of(g);
@@ -112,6 +110,7 @@ static void run_unit(const gemm_args *g, const gemm_split *p, int64_t unit, void
   int64_t per_matrix = p->row_blocks * p->col_blocks, batch = unit / per_matrix, block = unit % per_matrix;
   batch_offset offset = offset_of(g, batch);
   bool ane = g->profile.mode == NUM_ANE, swapped = is_swapped(g), few_rows = p->rows <= FEW_ROWS;
+  bool in_place = few_rows && !g->packed_w && (swapped ? g->x_row : g->w_col) == 1;
   gemm_source x = gemm_source_strided(g->x + offset.x, g->x_row, g->x_col, ane, swapped && few_rows);
   gemm_source w;
   if (g->packed_w) {
@@ -123,7 +122,7 @@ static void run_unit(const gemm_args *g, const gemm_split *p, int64_t unit, void
     w = gemm_source_strided(g->w + offset.w, g->w_col, g->w_row, ane, few_rows && !swapped);
   }
   gemm_block b = {.kern = p->kern, .ane = ane, .k = g->k, .y = g->y, .y_row = g->n, .y_flat = batch * g->m * g->n,
-                  .chunk = few_rows && !g->packed_w ? IN_PLACE_CHUNK : GEMM_KC,
+                  .chunk = in_place ? IN_PLACE_CHUNK : GEMM_KC,
                   .row0 = block / p->col_blocks * p->mc, .col0 = block % p->col_blocks * p->nc,
                   .a = swapped ? &w : &x, .b = swapped ? &x : &w,
                   .bias = g->bias_axis >= 0 ? g->bias : NULL, .bias_columns = (g->bias_axis == 1) != swapped,

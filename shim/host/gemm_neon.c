@@ -13,7 +13,7 @@ typedef uint32x4_t VI;
 #define v_set_f(x) vdupq_n_f32(x)
 #define v_set_i(x) vdupq_n_u32((uint32_t)(x))
 #define v_load_f(p) vld1q_f32(p)
-#define v_load_i(p) vld1q_u32(p)
+#define v_load_i(p) vld1q_u32((const uint32_t *)(p))
 #define v_store_f(p, v) vst1q_f32(p, v)
 #define v_store_i(p, v) vst1q_u32(p, v)
 #define v_fma(a, b, c) vfmaq_f32(c, a, b)
