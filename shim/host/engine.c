@@ -1,6 +1,7 @@
 /* engine.c - the engine's entry points: read, plan, run. */
 #include "engine.h"
 
+#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,23 +18,25 @@ struct engine_program {
 
 /* -- Profile ------------------------------------------------------------------------------------------------------------- */
 
-/* Capability family by the start of the architecture's name; winograd: 3x3 convolutions are transformed (H17 and later). */
-static const struct {
-  const char *start;
-  bool whole;
-  int family;
-  bool winograd;
-} families[] = {
-    {"h11", true, 1, false}, {"h12", true, 1, false}, {"m9", true, 1, false},   {"t0", true, 1, false},
-    {"h13", false, 2, false}, {"t1", true, 2, false}, {"h14", false, 3, false}, {"h15", false, 4, false},
-    {"m11", true, 4, false}, {"h16", false, 5, false}, {"h17", false, 5, true}, {"h18", false, 5, true},
-};
+/* A target as it is compared: lower case, no blanks around it. What does not fit is no target and becomes "". */
+enum { TARGET_SIZE = 16 };
 
+static void tidy_target(const char *text, char out[TARGET_SIZE]) {
+  size_t n;
+  while (text && isspace((unsigned char)*text)) text++;
+  for (n = text ? strlen(text) : 0; n && isspace((unsigned char)text[n - 1]);) n--;
+  if (n >= TARGET_SIZE) n = 0;
+  for (size_t i = 0; i < n; i++) out[i] = (char)tolower((unsigned char)text[i]);
+  out[n] = 0;
+}
+
+/* The machine this engine stands for. */
 static const char *own_target(void) {
   const char *target = getenv("ANEFORGE_TARGET");
   return target && *target ? target : "h13";
 }
 
+/* Arithmetic of a target; 3x3 convolutions are transformed from H17 on. */
 static bool set_profile(const char *target, num_profile *profile, char *error, size_t error_size) {
   const char *numerics = getenv("ANEFORGE_HOST_NUMERICS");
   if (!numerics || !*numerics || !strcmp(numerics, "ane")) {
@@ -44,15 +47,10 @@ static bool set_profile(const char *target, num_profile *profile, char *error, s
     snprintf(error, error_size, "ANEFORGE_HOST_NUMERICS is \"%s\": it must be \"ane\" or \"fast\"", numerics);
     return false;
   }
-  for (size_t i = 0; i < sizeof families / sizeof *families; i++) {
-    size_t n = strlen(families[i].start);
-    if (strncmp(target, families[i].start, n) || (families[i].whole && target[n])) continue;
-    profile->family = families[i].family;
-    profile->winograd = families[i].winograd;
-    return true;
-  }
-  snprintf(error, error_size, "unknown target \"%s\"", target);
-  return false;
+  profile->family = mil_target_family(target);
+  profile->winograd = !strncmp(target, "h17", 3) || !strncmp(target, "h18", 3);
+  if (!profile->family) snprintf(error, error_size, "ANEFORGE_TARGET: unknown target \"%s\"", target);
+  return profile->family != 0;
 }
 
 /* -- Programs ------------------------------------------------------------------------------------------------------------- */
@@ -67,16 +65,19 @@ engine_program *engine_compile(const char *mil_path, const char *target, char *e
   char spare[1];
   if (!error || !error_size) error = spare, error_size = sizeof spare;
   error[0] = 0;
-  bool given = target && *target;
+  char own[TARGET_SIZE], asked[TARGET_SIZE];
+  tidy_target(own_target(), own);
+  tidy_target(target, asked);
+  const char *arch = mil_target_family(asked) ? asked : own; /* like Apple's: what it does not know is for itself */
   num_profile profile;
-  if (!set_profile(given ? target : own_target(), &profile, error, error_size)) return NULL;
+  if (!set_profile(arch, &profile, error, error_size)) return NULL;
   engine_program *program = calloc(1, sizeof *program);
   if (!program) {
     snprintf(error, error_size, "out of memory");
     return NULL;
   }
-  program->loadable = !given || !strcmp(target, own_target());
-  program->mil = mil_read(mil_path, given ? target : own_target(), error, error_size);
+  program->loadable = !strcmp(arch, own);
+  program->mil = mil_read(mil_path, arch, error, error_size);
   const char *fuse = getenv("ANEFORGE_HOST_FUSE");
   if (program->mil && plan_build(&program->plan, program->mil, profile, !fuse || strcmp(fuse, "0"), error, error_size)) {
     program->input = make_ports(program->mil->param, program->mil->n_params);

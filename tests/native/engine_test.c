@@ -700,7 +700,8 @@ TEST(settings) {
   setenv("ANEFORGE_TARGET", "z80", 1);
   CHECK(!mil_compile(&t, true, error, sizeof error) && strstr(error, "z80"), "%s", error);
   static const struct { const char *target, *says; } targets[] = {
-      {"h13g", "family 2\n"}, {"h14", "family 3\n"}, {"h15", "family 4\n"}, {"h16s", "family 5\n"}, {"h17s", "family 5 winograd\n"}};
+      {"h13g", "family 2\n"}, {"h14", "family 3\n"}, {"h15", "family 4\n"}, {"h16s", "family 5\n"}, {"h17s", "family 5 winograd\n"},
+      {" H17D\t", "family 5 winograd\n"}, {"m11", "family 4\n"}};
   for (size_t i = 0; i < sizeof targets / sizeof *targets; i++) {
     setenv("ANEFORGE_TARGET", targets[i].target, 1);
     mil_text again = tiny();
@@ -717,7 +718,8 @@ TEST(stand_in_target) {
   const char *text = "program(1.3)\n[buildInfo = dict<string, string>({{\"a\", \"b\"}})]\n{\n    func main<ios18>(tensor<fp16, [4]> x) {\n"
                      "        tensor<fp16, [4]> y = relu(x = x)[name = string(\"y\")];\n    } -> (y);\n}\n";
   write_file(path, text, strlen(text));
-  static const struct { const char *target; int loadable; } rows[] = {{NULL, 1}, {"", 1}, {"h13", 1}, {"h16", 0}};
+  static const struct { const char *target; int loadable; } rows[] = {{NULL, 1}, {"", 1}, {"h13", 1}, {" H13", 1},
+                                                               {"h16", 0},  {"u1", 1}, {"zzz", 1}, {"a name that is far too long", 1}};
   for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
     engine_program *p = engine_compile(path, rows[i].target, error, sizeof error);
     CHECK(p && engine_loadable(p) == rows[i].loadable, "%s: %s", rows[i].target ? rows[i].target : "none", error);
