@@ -49,6 +49,7 @@ const table = (head: readonly string[], rows: readonly (readonly string[])[]): s
 
 const code = (text: string): string => `\`${text}\``;
 const codes = (names: readonly string[]): string => names.map(code).join(", ");
+const listed = (names: readonly string[]): string => codes(names) || "none";
 const yes = (flag: boolean): string => (flag ? "yes" : "");
 const infos = (): OpInfo[] => [...CATALOG.values()];
 
@@ -90,7 +91,7 @@ export function catalogPage(mark: string): string {
     mark,
     "",
     `All ${CATALOG.size} operations of the compiler's vocabulary. A chip has an operation natively, needs a bridge (a program`,
-    "of its own, or a formula), or has no way (walled). *Here* says whether an operation of this module writes it.",
+    "of its own, or a formula), or has no way (walled). *Here* says whether this module has it, under its name or as part of another.",
     "*Seen on M5* is what a sweep over the vocabulary found; *error* is its largest difference to NumPy, relative.",
     "`af.opInfo(name)` gives the same rows.",
     "",
@@ -136,8 +137,8 @@ function coverage(): string[] {
     "",
     "The Python original (`sbryngelson/ANEForge`) has these, this module does not:",
     "",
-    `- operations: ${codes(NOT_BUILT.filter((op) => !NATIVE_LAYERS.includes(op)))}`,
-    `- native layers: ${codes(NOT_BUILT.filter((op) => NATIVE_LAYERS.includes(op)))}`,
+    `- operations: ${listed(NOT_BUILT.filter((op) => !NATIVE_LAYERS.includes(op)))}`,
+    `- native layers: ${listed(NOT_BUILT.filter((op) => NATIVE_LAYERS.includes(op)))}`,
     "- compressed weights (int8, int4, sparse, blockwise) and the optimisation levels above 0",
     "",
   ];

@@ -48,7 +48,7 @@ export interface OpInfo {
   readonly layer?: string;
   /** What one has to know, or what to do instead. */
   readonly note?: string;
-  /** Whether an operation of this module writes it. */
+  /** Whether this module has it, under its name or as a part of another operation. */
   readonly built: boolean;
   /** Public origins of the row. */
   readonly sources: readonly string[];
@@ -63,51 +63,6 @@ export interface Composite {
   /** Whether this module has it. */
   readonly built: boolean;
 }
-
-/**
- * Operations the catalog calls fused, composites and native layers that this module does not have yet. Using one is an error
- * when the graph is built, since there is no function for it.
- */
-export const NOT_BUILT: readonly string[] = [
-  // Fused operations.
-  "affine",
-  "batch_norm",
-  "crop",
-  "depth_to_space",
-  "einsum",
-  "instance_norm",
-  "local_response_norm",
-  "pixel_shuffle",
-  "pixel_unshuffle",
-  "resize_bilinear",
-  "resize_nearest_neighbor",
-  "space_to_depth",
-  "upsample_bilinear",
-  // Composites.
-  "channel_layer_norm",
-  "dynamic_conv",
-  "group_norm",
-  // Native layers, each a program of its own.
-  "argmax",
-  "batch_to_space",
-  "channel_to_space",
-  "cost_volume",
-  "cross_correlation",
-  "cross_product",
-  "dynamic_slice",
-  "flatten",
-  "fps",
-  "input_view",
-  "lrn",
-  "minmax_norm",
-  "radius_search",
-  "scaled_elementwise",
-  "sdpa",
-  "sort",
-  "space_to_batch",
-  "space_to_channel",
-  "topk",
-];
 
 const CHIPS: readonly Chip[] = ["m1", "m2", "m3", "m4", "m5"];
 
@@ -156,6 +111,16 @@ function toInfo(row: Row): OpInfo {
 
 /** The catalog, in its own order. */
 export const CATALOG: ReadonlyMap<string, OpInfo> = new Map(catalog.ops.map((row) => [row.op, toInfo(row)]));
+
+/**
+ * What the Python original has and this module does not: operations the catalog calls fused, composites, native layers.
+ * There is no function for them, so none can come into a graph.
+ */
+export const NOT_BUILT: readonly string[] = [
+  ...[...CATALOG.values()].filter(({ bucket, built }) => bucket === "fused" && !built).map(({ op }) => op),
+  ...COMPOSITES.filter(({ built }) => !built).map(({ op }) => op),
+  ...NATIVE_LAYERS.filter((op) => !OPS.has(op)),
+];
 
 /** Forms of an operation and operations outside the catalog that the sweep tried as well. */
 export const SWEPT_ONLY: readonly { readonly op: string; readonly sweep: SweepClass }[] = catalog.sweptOnly.map((
