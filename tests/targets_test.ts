@@ -12,22 +12,32 @@ import { familyOf, MAX_FAMILY, opFloor } from "../src/targets/targets.ts";
 import { contradictsSweep } from "../tools/capability_pages.ts";
 import { OP_CASES } from "./op_cases.ts";
 
+// The device is opened, and the pacing of compiles set up, on first use: for the lowest family, and switched on.
 const cache = Deno.makeTempDirSync({ prefix: "aneforge_targets_" });
-Deno.env.set("ANEFORGE_CACHE_DIR", cache);
-globalThis.addEventListener("unload", () => Deno.removeSync(cache, { recursive: true }));
+const settings = {
+  ANEFORGE_CACHE_DIR: cache,
+  ANEFORGE_TARGET: undefined,
+  ANEFORGE_DISABLE_COMPILE_BREAKER: undefined,
+};
+const before = Object.keys(settings).map((name) => [name, Deno.env.get(name)] as const);
+const apply = (values: Iterable<readonly [string, string | undefined]>) => {
+  for (const [name, value] of values) value === undefined ? Deno.env.delete(name) : Deno.env.set(name, value);
+};
+apply(Object.entries(settings));
+globalThis.addEventListener("unload", () => {
+  apply(before);
+  Deno.removeSync(cache, { recursive: true });
+});
 
 const { ArgumentError, ShapeError, UnsupportedOpError } = af;
 
 /** Runs the body with `ANEFORGE_TARGET` set or removed. */
 function withTarget(value: string | undefined, body: () => void): void {
-  const old = Deno.env.get("ANEFORGE_TARGET");
-  const set = (text: string | undefined) =>
-    text === undefined ? Deno.env.delete("ANEFORGE_TARGET") : Deno.env.set("ANEFORGE_TARGET", text);
+  apply([["ANEFORGE_TARGET", value]]);
   try {
-    set(value);
     body();
   } finally {
-    set(old);
+    apply([["ANEFORGE_TARGET", undefined]]);
   }
 }
 
@@ -411,15 +421,8 @@ Deno.test("risks of a graph: one per operation and verdict, sorted, with the fir
 Deno.test("compile takes names and numbers, refuses what does not fit, and leaves families below 2 alone", () => {
   const x = af.input([1, 20000]);
   for (const target of ["h13", 2, "m11", undefined]) {
-    withTarget(
-      undefined,
-      () =>
-        assertThrows(
-          () => af.compile(x.relu(), { target }),
-          ShapeError,
-          "axis 1 has 20000 elements, the family takes 16384",
-        ),
-    );
+    const message = "axis 1 has 20000 elements, the family takes 16384";
+    assertThrows(() => af.compile(x.relu(), { target }), ShapeError, message);
   }
   for (const target of ["h16", " H17S", 5]) af.compile(x.relu(), { target }).release();
   assertThrows(
