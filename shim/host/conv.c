@@ -1,6 +1,8 @@
 /* conv.c - convolution as a matrix product whose right panels are packed straight from the NCHW input. */
 #include "conv.h"
+#include "gemm_compressed.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 enum conv_kind conv_kind_of(const conv_args *c) {
@@ -20,7 +22,7 @@ enum conv_kind conv_kind_of(const conv_args *c) {
 gemm_args conv_as_gemm(const conv_args *c) {
   int64_t k = conv_k(c);
   return (gemm_args){.profile = c->profile, .batch = 1, .m = c->n, .n = c->cout, .k = k, .x_row = k, .x_col = 1, .w_row = 1,
-                     .w_col = k, .bias_axis = c->has_bias ? 1 : -1, .packed_w = c->packed_w, .epilogue = c->epilogue,
+                     .w_col = k, .bias_axis = c->has_bias ? 1 : -1, .packed_w = c->packed_w, .codes = c->codes, .epilogue = c->epilogue,
                      .epilogue_reg = c->epilogue_reg, .x = c->x, .w = c->weight, .bias = c->bias, .y = c->y,
                      .epilogue_args = c->epilogue_args};
 }
@@ -224,6 +226,34 @@ void conv_pack_w(const conv_args *c, void *packed) {
   }
 }
 
+static coded_matrix coded_of(const conv_args *c, int64_t group) {
+  int64_t k = conv_k(c), rows = conv_group_out(c);
+  return (coded_matrix){.codes = c->codes, .offset = group * rows * k, .s_lane = k, .s_k = 1, .lanes = rows, .k = k,
+                        .full_width = gemm_kernels_get()->mr, .left = true};
+}
+
+static size_t pack_codes(const conv_args *c, void *packed) {
+  enum conv_kind kind = conv_kind_of(c);
+  if (kind == CONV_LINEAR) {
+    gemm_args g = conv_as_gemm(c);
+    if (!packed) return gemm_packed_codes_size(&g);
+    return gemm_pack_codes(&g, packed);
+  }
+  if (kind != CONV_DIRECT || c->transpose) return 0;
+  coded_matrix *matrix = malloc((size_t)c->groups * sizeof *matrix);
+  bool fits = matrix != NULL;
+  for (int64_t i = 0; fits && i < c->groups; i++) {
+    matrix[i] = coded_of(c, i);
+    fits = coded_run_of(&matrix[i]) > 0;
+  }
+  size_t size = fits ? coded_pack(matrix, c->groups, packed) : 0;
+  free(matrix);
+  return size;
+}
+
+size_t conv_packed_codes_size(const conv_args *c) { return pack_codes(c, NULL); }
+bool conv_pack_codes(const conv_args *c, void *packed) { return pack_codes(c, packed) > 0; }
+
 /* -- Direct ---------------------------------------------------------------------------------------------------------------- */
 
 static gemm_split direct_split(const conv_args *c) {
@@ -239,7 +269,11 @@ static void direct_unit(const conv_args *c, const gemm_split *p, int64_t unit, v
   gemm_source right = {.get = get_patches, .ctx = &input, .ane = ane, .few_rows = p->rows <= 2}, left;
   if (fits_window(c, p->kern->nr)) right.get = get_narrow_patches;
   if (one_by_one) right = gemm_source_strided(input.x, 1, c->h * c->w, ane, p->rows <= 2);
-  if (c->packed_w) {
+  coded_panels coded;
+  if (c->codes) {
+    coded_matrix matrix = coded_of(c, group);
+    left = coded_source(&coded, &matrix, group, c->packed_w, ane, false);
+  } else if (c->packed_w) {
     const unsigned char *packed = (const unsigned char *)c->packed_w + (size_t)group * group_size(c);
     left = gemm_source_packed(packed, p->rows, p->kern->mr, conv_k(c));
   } else {

@@ -1,5 +1,7 @@
 /* gemm.c - matrix products: how one is cut into units, and the packed form of constant weights. */
-#include "gemm_kernels.h"
+#include <stdlib.h>
+
+#include "gemm_compressed.h"
 
 enum {
   MAX_MC = 128, MIN_NC = 512, MAX_NC = 4096, MAX_BLOCK = MAX_MC * MIN_NC,
@@ -70,20 +72,48 @@ static size_t matrix_size(const gemm_args *g) {
 
 size_t gemm_packed_w_size(const gemm_args *g) { return (size_t)weight_matrices(g) * matrix_size(g); }
 
+/* Offset of the i-th matrix of w. */
+static int64_t matrix_offset(const gemm_args *g, int64_t i) {
+  int64_t offset = 0;
+  for (int d = g->batch_rank - 1; d >= 0; d--) {
+    if (!g->w_batch[d]) continue;
+    offset += i % g->batch_dim[d] * g->w_batch[d];
+    i /= g->batch_dim[d];
+  }
+  return offset;
+}
+
 void gemm_pack_w(const gemm_args *g, void *packed) {
   int full_width;
   int64_t lanes = weight_lanes(g, &full_width), matrices = weight_matrices(g);
   for (int64_t i = 0; i < matrices; i++) {
-    int64_t rest = i, offset = 0;
-    for (int d = g->batch_rank - 1; d >= 0; d--) {
-      if (!g->w_batch[d]) continue;
-      offset += rest % g->batch_dim[d] * g->w_batch[d];
-      rest /= g->batch_dim[d];
-    }
-    gemm_source from = gemm_source_strided(g->w + offset, g->w_col, g->w_row, true, false);
+    gemm_source from = gemm_source_strided(g->w + matrix_offset(g, i), g->w_col, g->w_row, true, false);
     gemm_packed_fill(&from, is_swapped(g), lanes, full_width, g->k, (unsigned char *)packed + (size_t)i * matrix_size(g));
   }
 }
+
+static coded_matrix coded_of(const gemm_args *g, int64_t i) {
+  coded_matrix m = {.codes = g->codes, .offset = matrix_offset(g, i), .s_lane = g->w_col, .s_k = g->w_row, .k = g->k,
+                    .left = is_swapped(g)};
+  m.lanes = weight_lanes(g, &m.full_width);
+  return m;
+}
+
+static size_t pack_codes(const gemm_args *g, void *packed) {
+  int64_t n = weight_matrices(g);
+  coded_matrix *matrix = malloc((size_t)n * sizeof *matrix);
+  bool fits = matrix != NULL;
+  for (int64_t i = 0; fits && i < n; i++) {
+    matrix[i] = coded_of(g, i);
+    fits = coded_run_of(&matrix[i]) > 0;
+  }
+  size_t size = fits ? coded_pack(matrix, n, packed) : 0;
+  free(matrix);
+  return size;
+}
+
+size_t gemm_packed_codes_size(const gemm_args *g) { return pack_codes(g, NULL); }
+bool gemm_pack_codes(const gemm_args *g, void *packed) { return pack_codes(g, packed) > 0; }
 
 /* -- Run ------------------------------------------------------------------------------------------------------------------- */
 
@@ -113,7 +143,11 @@ static void run_unit(const gemm_args *g, const gemm_split *p, int64_t unit, void
   bool in_place = few_rows && !g->packed_w && (swapped ? g->x_row : g->w_col) == 1;
   gemm_source x = gemm_source_strided(g->x + offset.x, g->x_row, g->x_col, ane, swapped && few_rows);
   gemm_source w;
-  if (g->packed_w) {
+  coded_panels coded;
+  if (g->codes) {
+    coded_matrix matrix = coded_of(g, offset.w_matrix);
+    w = coded_source(&coded, &matrix, offset.w_matrix, g->packed_w, ane, !swapped && p->rows <= 1 << (GEMM_CODED_ROWS - 1));
+  } else if (g->packed_w) {
     int full_width = swapped ? p->kern->mr : p->kern->nr;
     const unsigned char *packed = g->packed_w;
     if (offset.w_matrix) packed += (size_t)offset.w_matrix * matrix_size(g);

@@ -37,7 +37,20 @@ typedef __m256i VI;
 #define v_widen(p) _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(p)))
 #define v_narrow(p, v) _mm_storeu_si128((__m128i *)(p), _mm256_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT))
 
+#define v_bytes(p) _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)(p))))
+#define v_half(v) _mm256_cvtph_ps(_mm256_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT))
+#define v_shr(v, n) _mm256_srli_epi32(v, n)
+typedef struct {
+  __m256 low, high;
+} VT;
+static inline VT v_table(const float *p) { return (VT){_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)}; }
+static inline VF v_pick(VT t, VI v) {
+  return _mm256_blendv_ps(_mm256_permutevar8x32_ps(t.low, v), _mm256_permutevar8x32_ps(t.high, v),
+                          _mm256_castsi256_ps(_mm256_slli_epi32(v, 28)));
+}
+
 #include "gemm_impl.h"
+#include "gemm_compressed_impl.h"
 
 const gemm_kernels gemm_kernels_avx2 = KERNELS;
 #else

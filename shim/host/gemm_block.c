@@ -3,7 +3,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "gemm_kernels.h"
+#include "gemm_compressed.h"
 
 const gemm_kernels *gemm_kernels_get(void) {
   switch (isa_get()) {
@@ -287,6 +287,35 @@ static void run_column(const gemm_block *b, gemm_acc *acc, int64_t j, int64_t kc
   }
 }
 
+/* A tile whose right panel stays compressed; false where only the kernels for fp16 panels will do. */
+static bool run_coded(const gemm_block *b, gemm_acc *acc, int64_t tile, int64_t kc, left_panel *left, const gemm_panel *right) {
+  const gemm_kernels *kern = b->kern;
+  size_t size = (size_t)(left->width * kern->nr);
+  if (left->width > 1 << (GEMM_CODED_ROWS - 1)) return false;
+  gemm_coded_fn *const (*fast)[GEMM_CODED_ROWS] = kern->coded.tile[right->coded->kind];
+  gemm_tile t = {.kc = kc, .a = left->a, .t = left->t, .a_stride = left->width, .a_min = left->panel.k_min,
+                 .c = (int32_t *)acc->c + tile * kern->mr * kern->nr};
+  enum gemm_kind kind = GEMM_FAST;
+  if (b->ane) {
+    double product = (double)magnitude_of(left->panel.max) * (double)magnitude_of(right->max);
+    double limit = (product * UNIT + 0.5) * (double)kc;
+    if (product == 0) return true;
+    if (product >= 64 || right->max >= 0x7c00) return false;
+    if (acc->reach[tile] + limit >= LIMIT)
+      acc->reach[tile] = largest(kern, acc, tile, (size_t)tile * (size_t)(kern->mr * kern->nr), (int)size);
+    if (acc->reach[tile] + limit >= LIMIT) return false;
+    acc->reach[tile] += limit;
+    kind = left->panel.min + right->min < 14 ? GEMM_NARROW_DROP : GEMM_NARROW;
+    if (kind == GEMM_NARROW_DROP && !left->has_threshold) {
+      kern->threshold(left->a, kc * left->width, left->t);
+      left->has_threshold = true;
+    }
+  }
+  if (!fast[kind][log2_of(left->width)]) return false;
+  fast[kind][log2_of(left->width)](&t, right->coded);
+  return true;
+}
+
 static void load_left(const gemm_block *b, int64_t i, int64_t k0, int64_t kc, left_panel *left) {
   const gemm_kernels *kern = b->kern;
   int64_t count = gemm_min(kern->mr, b->rows - i * kern->mr);
@@ -308,7 +337,10 @@ void gemm_accumulate(const gemm_block *b, gemm_acc *acc, void *memory, void *wor
     for (int64_t j = 0; j < acc->col_panels; j++) {
       int64_t count = gemm_min(kern->nr, b->cols - j * kern->nr);
       right.has_k_max = false;
+      right.panel.coded = NULL;
       b->b->get(b->b, b->col0 + j * kern->nr, count, kern->nr, k0, kc, right.v, right.k_min, &right.panel);
+      if (right.panel.coded && acc->row_panels == 1 && run_coded(b, acc, j, kc, left, &right.panel)) continue;
+      if (right.panel.coded) gemm_coded_expand(b->b, kc, kern->nr, right.v, right.k_min, &right.panel);
       run_column(b, acc, j, kc, left, &right);
     }
   }

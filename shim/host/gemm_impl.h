@@ -292,4 +292,5 @@ TILES(narrow_drop)
 #define KERNELS                                                                                                        \
   {.mr = MR, .nr = NR, .lanes = VL, .tile = {[GEMM_FAST] = ROWS(fast), [GEMM_WIDE] = ROWS(wide), NARROW_ROWS},         \
    .slow = tile_slow, .expand = expand, .expand_ane = expand_ane, .threshold = threshold, .round_ane = round_ane,      \
-   .store = store, .largest = largest, .add_ane = add_ane, .scale_ane = scale_ane}
+   .store = store, .largest = largest, .add_ane = add_ane, .scale_ane = scale_ane,         \
+   .coded = CODED_KERNELS}

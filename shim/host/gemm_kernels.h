@@ -37,6 +37,32 @@ typedef struct {
 
 typedef void gemm_tile_fn(const gemm_tile *tile);
 
+/* A right panel of compressed weights (gemm_compressed.h) and what the kernels that read it in place need. */
+typedef struct {
+  enum weight_kind kind;
+  const uint8_t *codes;
+  const f16 *scale;           /* INT8: [runs][nr] */
+  int64_t first_run, run;     /* steps of k with the first scales; with each of the others */
+  const float *table;         /* UINT4 */
+  int min;                    /* smallest exponent field of the panel */
+  const unsigned char *record;
+  int64_t k0;
+} gemm_coded;
+
+typedef void gemm_coded_fn(const gemm_tile *tile, const gemm_coded *coded);
+enum { GEMM_CODED_ROWS = 3 /* 1, 2 or 4 rows */, GEMM_CODED_KINDS = 2, GEMM_CODED_MODES = 3 /* the first of gemm_kind */ };
+
+/* From codes to fp16. Both write whole vectors; values are [k][width]. */
+typedef struct {
+  /* n values of q[i] * scale[i % period]; period is a multiple of `lanes`. */
+  void (*int8)(const int8_t *q, const float *scale, int period, int64_t n, uint16_t *out);
+  /* 8 * groups * stride vectors: dword l of codes[g][s] holds, from its low end on, lane l of vectors (8g + 0..7) * stride + s. */
+  void (*uint4)(const uint8_t *codes, const float *table, int64_t groups, int stride, uint16_t *out);
+  /* n values, 0 where the mask bit is 0; reads up to a vector beyond the last value. */
+  void (*sparse)(const uint8_t *mask, const uint16_t *values, int64_t n, uint16_t *out);
+  gemm_coded_fn *tile[GEMM_CODED_KINDS][GEMM_CODED_MODES][GEMM_CODED_ROWS]; /* [kind][gemm_kind][log2 rows], or NULL */
+} gemm_coded_kernels;
+
 typedef struct {
   int mr, nr, lanes;
   gemm_tile_fn *tile[GEMM_KINDS][2][4]; /* [kind][0: only the first `lanes` columns, 1: all nr][log2 rows] */
@@ -54,6 +80,7 @@ typedef struct {
   /* RHA(a[i] + sign * b[i]) and RHA2(a[i] * w), for finite fp16 values in fp32. */
   void (*add_ane)(const float *a, const float *b, float sign, int64_t n, f16 *out);
   void (*scale_ane)(const float *a, float w, int64_t n, f16 *out);
+  gemm_coded_kernels coded;
 } gemm_kernels;
 
 const gemm_kernels *gemm_kernels_get(void);
@@ -70,6 +97,7 @@ typedef struct {
   int64_t stride;
   const uint8_t *k_min;
   int max, min;      /* of the panel: largest |bits|; smallest exponent field as in gemm_tile */
+  const gemm_coded *coded; /* not NULL: v is not there yet (gemm_coded_expand) */
 } gemm_panel;
 
 /* dst[k*width + i] = src[i*s_lane + k*s_k] for i < count, 0 for count <= i < width. */

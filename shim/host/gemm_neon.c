@@ -37,7 +37,23 @@ typedef uint32x4_t VI;
 #define v_widen(p) vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(p)))
 #define v_narrow(p, v) vst1_u16(p, vreinterpret_u16_f16(vcvt_f16_f32(v)))
 
+#define v_half(v) vcvt_f32_f16(vcvt_f16_f32(v))
+#define v_shr(v, n) vshrq_n_u32(v, n)
+static inline VF v_bytes(const int8_t *p) {
+  int32_t four;
+  __builtin_memcpy(&four, p, sizeof four);
+  return vcvtq_f32_s32(vmovl_s16(vget_low_s16(vmovl_s8(vreinterpret_s8_s32(vdup_n_s32(four))))));
+}
+typedef uint8x16x4_t VT;
+static inline VT v_table(const float *p) { return vld1q_u8_x4((const uint8_t *)p); }
+/* The four bytes of entry i are bytes 4i .. 4i + 3 of the table. */
+static inline VF v_pick(VT t, VI v) {
+  VI at = vmlaq_n_u32(vdupq_n_u32(0x03020100), vandq_u32(v, vdupq_n_u32(15)), 0x04040404);
+  return vreinterpretq_f32_u8(vqtbl4q_u8(t, vreinterpretq_u8_u32(at)));
+}
+
 #include "gemm_impl.h"
+#include "gemm_compressed_impl.h"
 
 const gemm_kernels gemm_kernels_neon = KERNELS;
 #else

@@ -58,6 +58,13 @@ static inline void v_narrow(uint16_t *p, VF v) {
   for (int i = 0; i < VL; i++) p[i] = f16_from_float(v[i]);
 }
 
+static inline VF v_bytes(const int8_t *p) { return (VF){p[0], p[1], p[2], p[3]}; }
+#define v_shr(v, n) ((v) >> (n))
+typedef const float *VT;
+#define v_table(p) (p)
+static inline VF v_pick(VT t, VI v) { return (VF){t[v[0] & 15], t[v[1] & 15], t[v[2] & 15], t[v[3] & 15]}; }
+
 #include "gemm_impl.h"
+#include "gemm_compressed_impl.h"
 
 const gemm_kernels gemm_kernels_portable = KERNELS;

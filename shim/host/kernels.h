@@ -78,6 +78,22 @@ void ew_run_ref(const ew_args *args, int64_t first, int64_t last, void *scratch)
 void ew_run_tile(const ew_args *args, int64_t flat_begin, int64_t n, const float *preloaded, int preloaded_reg,
                  void *scratch);
 
+/* -- Compressed weights: as the program file holds them ------------------------------------------------------------------
+ * Element i (row-major) is fp16(q[i] * table[i / run % tables]), table[q[i]], or the next of `data` where its mask bit is set.
+ * INT8 tables are scales without sign, finite. */
+enum weight_kind { WEIGHT_INT8, WEIGHT_UINT4, WEIGHT_SPARSE };
+
+typedef struct {
+  enum weight_kind kind;
+  const void *data;          /* int8; uint4, low nibble first; fp16 */
+  const f16 *table;          /* INT8: `tables` scales; UINT4: 16 values */
+  const uint8_t *mask;       /* SPARSE: least significant bit first */
+  int64_t elements, run, tables;
+} weight_codes;
+
+/* All elements as fp16. */
+void weight_decode(const weight_codes *codes, f16 *out);
+
 /* -- Matrix products ------------------------------------------------------------------------------------------------------
  * y[b] = x[b] (m x k) . w[b] (k x n), for `batch` index tuples. NUM_ANE: the MAC rule; NUM_FAST: fp32, one rounding.
  * bias: m or n values (bias_axis 0 = per row m, 1 = per column n, -1 = none). NUM_ANE: where the accumulator starts.
@@ -92,6 +108,7 @@ typedef struct {
   int64_t batch_dim[K_RANK], x_batch[K_RANK], w_batch[K_RANK]; /* batch strides; 0 broadcasts */
   int bias_axis;
   const void *packed_w;               /* from gemm_pack_w, or NULL: packed on the fly */
+  const weight_codes *codes;          /* w is given in this form instead; then packed_w is from gemm_pack_codes */
   const ew_program *epilogue;
   int epilogue_reg;
   /* pointers */
@@ -103,6 +120,9 @@ typedef struct {
 /* Constant weights are packed once, at plan time. Size of the packed form in bytes; then the packing itself. */
 size_t gemm_packed_w_size(const gemm_args *args);
 void gemm_pack_w(const gemm_args *args, void *packed);
+/* The same for args->codes, which stay compressed. Size 0: their scales do not go with rows or columns, or no memory. */
+size_t gemm_packed_codes_size(const gemm_args *args);
+bool gemm_pack_codes(const gemm_args *args, void *packed);
 int64_t gemm_units(const gemm_args *args);
 size_t gemm_scratch(const gemm_args *args);
 void gemm_run(const gemm_args *args, int64_t first, int64_t last, void *scratch);
@@ -118,6 +138,7 @@ typedef struct {
   int64_t stride_h, stride_w, dilation_h, dilation_w, pad_top, pad_bottom, pad_left, pad_right;
   bool has_bias;
   const void *packed_w;
+  const weight_codes *codes;
   const ew_program *epilogue;
   int epilogue_reg;
   const f16 *x, *weight, *bias;
@@ -127,6 +148,8 @@ typedef struct {
 
 size_t conv_packed_w_size(const conv_args *args);
 void conv_pack_w(const conv_args *args, void *packed);
+size_t conv_packed_codes_size(const conv_args *args);
+bool conv_pack_codes(const conv_args *args, void *packed);
 int64_t conv_units(const conv_args *args);
 size_t conv_scratch(const conv_args *args);
 void conv_run(const conv_args *args, int64_t first, int64_t last, void *scratch);

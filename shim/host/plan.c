@@ -168,7 +168,10 @@ bool plan_is_whole(const plan *p, int v) {
 }
 
 int plan_value_of(plan *p, const mil_op *op, const mil_value *v) {
-  if (v->user) return (int)(intptr_t)v->user - 1;
+  if (v->user) {
+    int known = (int)(intptr_t)v->user - 1;
+    return plan_decode(p, known) ? known : -1;
+  }
   if (!v->is_const)
     return plan_fail(p, op, "'%s' is not a value the host engine computes", v->name), -1;
   size_t element = plan_element(v->type.dtype);
@@ -191,6 +194,24 @@ int plan_operand(plan *p, const mil_op *op, const char *name) {
   const mil_value *v = mil_get(op, name);
   if (!v) return plan_fail(p, op, "'%s' is missing", name), -1;
   return plan_value_of(p, op, v);
+}
+
+int plan_weight(plan *p, const mil_op *op, const char *name) {
+  const mil_value *v = mil_get(op, name);
+  if (v && v->user && p->value[(intptr_t)v->user - 1].codes) return (int)(intptr_t)v->user - 1;
+  return plan_operand(p, op, name);
+}
+
+bool plan_decode(plan *p, int v) {
+  plan_value *root = &p->value[p->value[v].root];
+  if (!root->codes) return true;
+  f16 *data = plan_own(p, (size_t)plan_bytes(root));
+  if (!data) return false;
+  weight_decode(root->codes, data);
+  root->data = data;
+  root->owned = true;
+  root->codes = NULL;
+  return true;
 }
 
 bool plan_bind(plan *p, const mil_value *result, int v) {

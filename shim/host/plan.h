@@ -27,6 +27,7 @@ typedef struct {
   /* roots only */
   int packed;       /* last node that packed it as weights, or -1 */
   const void *data; /* constants */
+  const weight_codes *codes; /* not NULL: data is in this form; only products read such a value (plan_weight) */
   bool uniform;     /* a constant whose elements are all data[0], which is the only one stored */
   bool owned;       /* data was made by the planner (plan_own) */
   bool needs_data;  /* some step reads data when it runs */
@@ -150,6 +151,9 @@ int64_t plan_bytes(const plan_value *v);
 /* Value of a MIL value; -1 (and a message) when it cannot be data of a program. */
 int plan_value_of(plan *p, const mil_op *op, const mil_value *v);
 int plan_operand(plan *p, const mil_op *op, const char *name);
+/* The same for the weight of a product, which may stay compressed; every other reader gets it expanded. */
+int plan_weight(plan *p, const mil_op *op, const char *name);
+bool plan_decode(plan *p, int v);
 int plan_new_value(plan *p, const mil_type *type, const char *name);
 int plan_temp(plan *p, enum mil_dtype dtype, int rank, const int64_t *dim, const char *name);
 int plan_view(plan *p, int of, int64_t offset, int rank, const int64_t *dim, const char *name);

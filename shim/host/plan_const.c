@@ -1,4 +1,4 @@
-/* plan_const.c - compressed weights (constexpr_*), expanded to fp16 once. */
+/* plan_const.c - compressed weights (constexpr_*): as they are where products can read them so, else expanded once. */
 #include <string.h>
 
 #include "plan.h"
@@ -52,23 +52,60 @@ static bool bind(plan *p, const mil_op *op, f16 *data) {
   return v >= 0 && plan_bind(p, op->result[0], v);
 }
 
+/* The result stands for the codes until somebody other than a product reads it (plan_decode). */
+static bool bind_codes(plan *p, const mil_op *op, weight_codes codes) {
+  const mil_type *t = &op->result[0]->type;
+  weight_codes *kept = plan_alloc(p, sizeof *kept);
+  int v = kept ? plan_constant(p, MIL_FP16, t->rank, t->dim, codes.data, false, false, op->result[0]->name) : -1;
+  if (v < 0) return false;
+  *kept = codes;
+  kept->elements = mil_elements(t);
+  p->value[v].codes = kept;
+  return plan_bind(p, op->result[0], v);
+}
+
+/* Whether the result can be kept compressed at all. */
+static bool is_fp16_tensor(const mil_op *op) {
+  const mil_type *t = &op->result[0]->type;
+  return t->dtype == MIL_FP16 && mil_elements(t) > 1;
+}
+
+/* Scales without sign and finite: then no value is -0 or NaN. */
+static bool plain_scales(const mil_value *scale) {
+  if (scale->type.dtype != MIL_FP16) return false;
+  for (int64_t i = 0, n = mil_elements(&scale->type); i < n; i++) {
+    f16 s;
+    memcpy(&s, (const char *)scale->data + 2 * i, 2);
+    if (s >= 0x7c00) return false;
+  }
+  return true;
+}
+
+static bool all_zero(const mil_value *v) {
+  for (int64_t i = 0, n = v ? mil_elements(&v->type) : 0; i < n; i++)
+    if (real_at(v, i) != 0) return false;
+  return true;
+}
+
 /* (q - zero_point) * scale along axis; scale and zero_point are scalars or one value per index. */
 bool lower_affine(plan *p, const mil_op *op, int code) {
   (void)code;
   const mil_value *q = constant(p, op, "quantized_data"), *scale = constant(p, op, "scale");
   const mil_value *zero = constant(p, op, "zero_point");
-  f16 *y = q && scale && zero ? expand(p, op) : NULL;
-  if (!y) return false;
+  if (!q || !scale || !zero) return false;
   const mil_type *t = &q->type;
   int64_t axis = mil_int(op, "axis"), inner = 1;
   if (axis < 0) axis += t->rank;
   for (int i = (int)axis + 1; i < t->rank; i++) inner *= t->dim[i];
   int64_t n = mil_elements(t), rows = t->rank ? t->dim[axis] : 1;
   int64_t n_scale = mil_elements(&scale->type), n_zero = mil_elements(&zero->type);
-  if ((n_scale != 1 && n_scale != rows) || (n_zero != 1 && n_zero != rows)) {
-    plan_disown(p, y);
+  if ((n_scale != 1 && n_scale != rows) || (n_zero != 1 && n_zero != rows))
     return plan_fail(p, op, "'scale' and 'zero_point' need 1 or %lld elements", (long long)rows);
-  }
+  if (is_fp16_tensor(op) && t->dtype == MIL_INT8 && plain_scales(scale) && all_zero(zero))
+    return bind_codes(p, op, (weight_codes){.kind = WEIGHT_INT8, .data = q->data, .table = scale->data,
+                                            .run = n_scale == 1 ? n : inner, .tables = n_scale});
+  f16 *y = expand(p, op);
+  if (!y) return false;
   for (int64_t i = 0; i < n; i++) {
     int64_t r = i / inner % rows;
     float s = real_at(scale, n_scale == 1 ? 0 : r), z = real_at(zero, n_zero == 1 ? 0 : r);
@@ -88,6 +125,8 @@ bool lower_lut(plan *p, const mil_op *op, int code) {
   int64_t entries = l->dim[l->rank - 2], n = mil_elements(t);
   for (int a = 0; a < t->rank; a++)
     if (l->dim[a] < 1 || t->dim[a] % l->dim[a]) return plan_fail(p, op, "'lut' does not divide axis %d of 'indices'", a);
+  if (is_fp16_tensor(op) && t->dtype == MIL_UINT4 && l->dtype == MIL_FP16 && mil_elements(l) == 16 && entries == 16)
+    return bind_codes(p, op, (weight_codes){.kind = WEIGHT_UINT4, .data = index->data, .table = lut->data});
   f16 *y = expand(p, op);
   if (!y) return false;
   for (int64_t i = 0; i < n; i++) {
@@ -110,17 +149,18 @@ bool lower_lut(plan *p, const mil_op *op, int code) {
 bool lower_sparse(plan *p, const mil_op *op, int code) {
   (void)code;
   const mil_value *mask = constant(p, op, "mask"), *data = constant(p, op, "nonzero_data");
-  f16 *y = mask && data ? expand(p, op) : NULL;
-  if (!y) return false;
+  if (!mask || !data) return false;
   int64_t n = mil_elements(&mask->type), kept = mil_elements(&data->type), used = 0;
-  for (int64_t i = 0; i < n; i++) {
-    if (!integer_at(mask, i)) continue;
-    if (used < kept) y[i] = f16_from_float(real_at(data, used));
-    used++;
-  }
-  if (used == kept) return bind(p, op, y);
-  plan_disown(p, y);
-  return plan_fail(p, op, "'mask' has %lld ones, 'nonzero_data' %lld values", (long long)used, (long long)kept);
+  for (int64_t i = 0; i < n; i++) used += integer_at(mask, i);
+  if (used != kept)
+    return plan_fail(p, op, "'mask' has %lld ones, 'nonzero_data' %lld values", (long long)used, (long long)kept);
+  if (is_fp16_tensor(op) && mask->type.dtype == MIL_UINT1 && data->type.dtype == MIL_FP16)
+    return bind_codes(p, op, (weight_codes){.kind = WEIGHT_SPARSE, .data = data->data, .mask = mask->data});
+  f16 *y = expand(p, op);
+  if (!y) return false;
+  for (int64_t i = 0, at = 0; i < n; i++)
+    if (integer_at(mask, i)) y[i] = f16_from_float(real_at(data, at++));
+  return bind(p, op, y);
 }
 
 /* scale[block] * (data - offset[block]). The scale has the rank of data, each axis dividing it into blocks, or rank 2 with

@@ -150,17 +150,29 @@ static void *keep(plan *p, size_t bytes) {
   return (void *)p->value[v].data;
 }
 
+/* Compressed weights stay as they are where the kernels can take them so. */
+static bool codes_of_gemm(plan *p, int w, gemm_args *g, size_t *size) {
+  g->codes = p->value[p->value[w].root].codes;
+  *size = g->codes ? gemm_packed_codes_size(g) : 0;
+  if (*size) return true;
+  g->codes = NULL;
+  if (!plan_decode(p, w)) return false;
+  g->w = plan_data(p, w);
+  *size = gemm_packed_w_size(g);
+  return true;
+}
+
 /* Constant weights are packed once; steps that want the same form share it. */
 static bool pack_gemm(plan *p, int node, gemm_args *g) {
   int w = p->node[node].in[1], root = p->value[w].root;
   if (!plan_is_const(p, w)) return true;
-  g->w = plan_data(p, w);
-  size_t size = gemm_packed_w_size(g);
+  size_t size;
+  if (!codes_of_gemm(p, w, g, &size)) return false;
   if (!size) return true;
   int before = p->value[root].packed;
   if (before >= 0 && p->node[before].kind == NODE_GEMM) {
     const gemm_args *o = p->node[before].args;
-    bool same = o->packed_w && p->node[before].in[1] == w && o->k == g->k && o->n == g->n && o->w_row == g->w_row &&
+    bool same = o->packed_w && o->codes == g->codes && p->node[before].in[1] == w && o->k == g->k && o->n == g->n && o->w_row == g->w_row &&
                 o->w_col == g->w_col && o->batch_rank == g->batch_rank && o->m == g->m &&
                 !memcmp(o->batch_dim, g->batch_dim, sizeof g->batch_dim) && !memcmp(o->w_batch, g->w_batch, sizeof g->w_batch);
     if (same) {
@@ -170,7 +182,8 @@ static bool pack_gemm(plan *p, int node, gemm_args *g) {
   }
   void *packed = keep(p, size);
   if (!packed) return false;
-  gemm_pack_w(g, packed);
+  if (!g->codes) gemm_pack_w(g, packed);
+  else if (!gemm_pack_codes(g, packed)) return plan_fail(p, p->node[node].op, "out of memory");
   g->packed_w = packed;
   p->value[root].packed = node;
   return true;
@@ -179,12 +192,18 @@ static bool pack_gemm(plan *p, int node, gemm_args *g) {
 static bool pack_conv(plan *p, int node, conv_args *c) {
   int w = p->node[node].in[1];
   if (!plan_is_const(p, w)) return true;
-  if (!(c->weight = plan_dense(p, w))) return false;
-  size_t size = conv_packed_w_size(c);
+  c->codes = p->value[p->value[w].root].codes;
+  size_t size = c->codes ? conv_packed_codes_size(c) : 0;
+  if (!size) {
+    c->codes = NULL;
+    if (!plan_decode(p, w) || !(c->weight = plan_dense(p, w))) return false;
+    size = conv_packed_w_size(c);
+  }
   void *packed = size ? keep(p, size) : NULL;
   if (!size) return true;
   if (!packed) return false;
-  conv_pack_w(c, packed);
+  if (!c->codes) conv_pack_w(c, packed);
+  else if (!conv_pack_codes(c, packed)) return plan_fail(p, p->node[node].op, "out of memory");
   c->packed_w = packed;
   return true;
 }

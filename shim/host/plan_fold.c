@@ -58,7 +58,7 @@ static bool fold_node(plan *p, plan_node *n) {
   }
   int64_t inputs = 0;
   for (int i = 0; i < n->n_in; i++) {
-    if (!plan_is_const(p, n->in[i])) return true;
+    if (!plan_is_const(p, n->in[i]) || p->value[p->value[n->in[i]].root].codes) return true;
     inputs += plan_is_uniform(p, n->in[i]) ? 1 : plan_elements(&p->value[n->in[i]]);
   }
   bool uniform = stays_uniform(p, n);

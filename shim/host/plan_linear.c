@@ -98,13 +98,13 @@ static bool product(plan *p, const mil_op *op, int x, int w, bool transpose_x, b
 
 bool lower_matmul(plan *p, const mil_op *op, int code) {
   (void)code;
-  int x = plan_operand(p, op, "x"), y = plan_operand(p, op, "y");
+  int x = plan_operand(p, op, "x"), y = plan_weight(p, op, "y");
   return product(p, op, x, y, mil_bool(op, "transpose_x"), mil_bool(op, "transpose_y"), -1);
 }
 
 bool lower_linear(plan *p, const mil_op *op, int code) {
   (void)code;
-  int x = plan_operand(p, op, "x"), w = plan_operand(p, op, "weight"), bias = -1;
+  int x = plan_operand(p, op, "x"), w = plan_weight(p, op, "weight"), bias = -1;
   if (mil_get(op, "bias") && (bias = plan_operand(p, op, "bias")) < 0) return false;
   if (x < 0 || w < 0) return false;
   int64_t n = p->value[w].rank == 2 ? p->value[w].dim[0] : 0;
@@ -149,6 +149,7 @@ static bool windows(plan *p, const mil_op *op, const plan_value *x, const plan_v
 
 /* A 1x1 convolution of one channel is a multiplication per output channel: it does not go through the accumulator. */
 static bool scale_channels(plan *p, const mil_op *op, int x, int w, int bias) {
+  if (!plan_decode(p, w)) return false;
   const mil_value *result = op->result[0];
   const mil_type *t = &result->type;
   int64_t dim[K_RANK] = {t->dim[1], 1, 1};
@@ -165,7 +166,7 @@ static bool scale_channels(plan *p, const mil_op *op, int x, int w, int bias) {
 bool lower_conv(plan *p, const mil_op *op, int code) {
   bool transpose = code;
   const mil_type *t = &op->result[0]->type;
-  int in[3] = {plan_operand(p, op, "x"), plan_operand(p, op, "weight"), -1};
+  int in[3] = {plan_operand(p, op, "x"), plan_weight(p, op, "weight"), -1};
   if (!need_fp16(p, op, in[0]) || !need_fp16(p, op, in[1])) return false;
   int bias = mil_get(op, "bias") ? plan_operand(p, op, "bias") : -1;
   if (mil_get(op, "bias") && !need_fp16(p, op, bias)) return false;

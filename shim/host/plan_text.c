@@ -27,15 +27,21 @@ static void write_value(FILE *f, const plan *p, int v) {
   else if (r->at >= 0) fprintf(f, "@%lld", (long long)(r->at + offset));
 }
 
+static const char *packed_name(const void *packed, const weight_codes *codes) {
+  static const char *const names[] = {[WEIGHT_INT8] = " packed int8", [WEIGHT_UINT4] = " packed uint4",
+                                      [WEIGHT_SPARSE] = " packed sparse"};
+  return !packed ? "" : codes ? names[codes->kind] : " packed";
+}
+
 static void write_details(FILE *f, const plan *p, const plan_step *s) {
   if (s->kind == NODE_GEMM) {
     const gemm_args *g = s->args;
     fprintf(f, " batch %lld m %lld k %lld n %lld%s%s", (long long)g->batch, (long long)g->m, (long long)g->k,
-            (long long)g->n, g->bias_axis >= 0 ? " bias" : "", g->packed_w ? " packed" : "");
+            (long long)g->n, g->bias_axis >= 0 ? " bias" : "", packed_name(g->packed_w, g->codes));
   } else if (s->kind == NODE_CONV) {
     const conv_args *c = s->args;
     fprintf(f, " %lldx%lld groups %lld%s%s%s", (long long)c->kh, (long long)c->kw, (long long)c->groups,
-            c->transpose ? " transposed" : "", c->has_bias ? " bias" : "", c->packed_w ? " packed" : "");
+            c->transpose ? " transposed" : "", c->has_bias ? " bias" : "", packed_name(c->packed_w, c->codes));
   }
   const plan_unit *u = &p->unit[s->unit];
   fprintf(f, " units %lld%s\n", (long long)s->units, s->parallel ? " shared" : "");

@@ -90,7 +90,7 @@ typedef struct {
   ew_instr instr[2];
 } test_epilogue;
 
-static void make_epilogue(test_epilogue *e, num_profile profile, int rank, const int64_t *dim) {
+__attribute__((unused)) static void make_epilogue(test_epilogue *e, num_profile profile, int rank, const int64_t *dim) {
   memset(e, 0, sizeof *e);
   e->program = (ew_program){.profile = profile, .rank = rank, .n_in = 1, .n_out = 1, .n_instr = 2, .instr = e->instr};
   int64_t stride = 1;
