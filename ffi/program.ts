@@ -199,6 +199,9 @@ export function compileCheck({ milPath, cacheDir, target }: CompileCheckOptions)
  * A program on the device. Not for concurrent use: while a {@linkcode Program.submit} is in flight every other call
  * but `release` throws.
  *
+ * A forgotten program is released by the garbage collector, and at the end of the process. A Worker has to release its
+ * programs before it ends: nothing of it runs afterwards, and they count towards the limit of the process until then.
+ *
  * @example
  * ```ts
  * import { Program } from "./program.ts";
