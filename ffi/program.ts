@@ -200,7 +200,7 @@ export function compileCheck({ milPath, cacheDir, target }: CompileCheckOptions)
  * but `release` throws.
  *
  * A forgotten program is released by the garbage collector, and at the end of the process. A Worker has to release its
- * programs before it ends: nothing of it runs afterwards, and they count towards the limit of the process until then.
+ * programs before it ends: nothing of it runs afterwards, and they stay loaded until the process ends.
  *
  * @example
  * ```ts
