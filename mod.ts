@@ -33,6 +33,16 @@ export {
 } from "./src/graph/tensor.ts";
 export type { SliceRange } from "./src/graph/slice.ts";
 export * from "./src/graph/functions.ts";
+export * from "./src/graph/images.ts";
+export * from "./src/compose/attention.ts";
+export * from "./src/compose/convolution.ts";
+export * from "./src/compose/einsum.ts";
+export * from "./src/compose/feed_forward.ts";
+export * from "./src/compose/quantize.ts";
+export * from "./src/compose/rearrange.ts";
+export * from "./src/compose/softmax.ts";
+export { Paired, paired, pairedSubtract } from "./src/paired.ts";
+export * as special from "./src/special.ts";
 export { array, NDArray, type NestedArray, type TensorData, type TypedArray } from "./src/graph/ndarray.ts";
 export { onWarning, silence, WARNING_KINDS, type WarningHandler, type WarningKind } from "./src/warnings.ts";
 export { compile, compileMulti, type CompileOptions } from "./src/compile/compile.ts";

@@ -3,6 +3,20 @@ import { backward, backwardFrom } from "../src/autograd/backward.ts";
 import { ArgumentError, DtypeError, ShapeError, UnsupportedOpError } from "../src/errors.ts";
 import { roundHalf } from "../src/graph/fp16.ts";
 import { concat, conv, convTranspose, split, stack } from "../src/graph/functions.ts";
+import {
+  batchNorm,
+  crop,
+  depthToSpace,
+  einsumNative,
+  instanceNorm,
+  localResponseNorm,
+  pixelShuffle,
+  pixelUnshuffle,
+  resizeBilinear,
+  resizeNearestNeighbor,
+  spaceToDepth,
+  upsampleBilinear,
+} from "../src/graph/images.ts";
 import { array, type NDArray } from "../src/graph/ndarray.ts";
 import { apply, constant, input, parameter, type Tensor } from "../src/graph/tensor.ts";
 import { topologicalOrder } from "../src/graph/topo.ts";
@@ -62,6 +76,23 @@ const GRAPHS: readonly [kind: string, params: () => Tensor[], graph: (...p: Tens
   ["l2_norm", () => [x23()], (x) => x.l2Norm(0)],
   ["rms_norm", () => [x23()], (x) => x.rmsNorm([1, 2, 3])],
   ["layer_norm", () => [x23()], (x) => x.layerNorm([1, 2, 3], [1, 2, 3])],
+  ["channel_layer_norm", () => [input([2, 3, 1, 4])], (x) => x.channelLayerNorm([1, 2, 3], [1, 2, 3])],
+  ["group_norm", () => [input([1, 4, 6, 8])], (x) => x.groupNorm(ones(4), ones(4), 2)],
+  ["batch_norm", () => [image()], (x) => {
+    const v = [1, 2, 3, 4];
+    return batchNorm(x, { gamma: v, beta: v, mean: v, variance: v });
+  }],
+  ["instance_norm", () => [image()], (x) => instanceNorm(x, [1, 2, 3, 4], ones(4))],
+  ["local_response_norm", () => [image()], (x) => localResponseNorm(x, { size: 3 })],
+  ["einsum", () => [image()], (x) => einsumNative("nchw,nwhu->nchu", x, ones(2, 8, 6, 3))],
+  ["upsample_bilinear", () => [image()], (x) => upsampleBilinear(x)],
+  ["resize_nearest_neighbor", () => [image()], (x) => resizeNearestNeighbor(x, 5, 9)],
+  ["resize_bilinear", () => [image()], (x) => resizeBilinear(x, 5, 9)],
+  ["crop", () => [image()], (x) => crop(x, 1, 0, 2, 3)],
+  ["pixel_shuffle", () => [image()], (x) => pixelShuffle(x, 2)],
+  ["pixel_unshuffle", () => [image()], (x) => pixelUnshuffle(x, 2)],
+  ["space_to_depth", () => [image()], (x) => spaceToDepth(x)],
+  ["depth_to_space", () => [image()], (x) => depthToSpace(x)],
   ["conv", () => [image()], (x) => conv(x, ones(6, 2, 3, 2), { groups: 2, stride: 3, pad: [0, 1, 2, 0] })],
   [
     "conv_transpose",

@@ -1,7 +1,23 @@
 import { assertEquals, assertThrows } from "@std/assert";
+import { dynamicConv } from "../src/compose/convolution.ts";
 import { ArgumentError, DtypeError, UnsupportedOpError } from "../src/errors.ts";
 import { hexFloat } from "../src/graph/fp16.ts";
 import { concat, conv, convTranspose, imageInput, split, stack } from "../src/graph/functions.ts";
+import {
+  affine,
+  batchNorm,
+  crop,
+  depthToSpace,
+  einsumNative,
+  instanceNorm,
+  localResponseNorm,
+  pixelShuffle,
+  pixelUnshuffle,
+  resizeBilinear,
+  resizeNearestNeighbor,
+  spaceToDepth,
+  upsampleBilinear,
+} from "../src/graph/images.ts";
 import { array } from "../src/graph/ndarray.ts";
 import { input, parameter, type Tensor } from "../src/graph/tensor.ts";
 import { emitMil, type MilProgram } from "../src/mil/emit.ts";
@@ -330,6 +346,126 @@ const ROWS: readonly [kind: string, graph: () => Tensor, lines: string[]][] = [
     `|${X23} t1_gg = mul(x=t1_xn, y=t1_g)`,
     `|${X23} t1 = add(x=t1_gg, y=t1_b)`,
   ]],
+  ["channel_layer_norm", () => input([2, 3, 1, 4]).channelLayerNorm(ones(3), ones(3)), [
+    `${F(1, 3, 1, 1)} t1_g := blob 64`,
+    `${F(1, 3, 1, 1)} t1_b := blob 134`,
+    `|tensor<int32,[1]> t1_ax := tensor<int32,[1]>([1])`,
+    `|bool t1_kd := bool(true)`,
+    `|tensor<fp16,[2,1,1,4]> t1_mu = reduce_mean(axes=t1_ax, keep_dims=t1_kd, x=t0)`,
+    `|${F(2, 3, 1, 4)} t1_xc = sub(x=t0, y=t1_mu)`,
+    `|${F(2, 3, 1, 4)} t1_sq = mul(x=t1_xc, y=t1_xc)`,
+    `|tensor<fp16,[2,1,1,4]> t1_var = reduce_mean(axes=t1_ax, keep_dims=t1_kd, x=t1_sq)`,
+    `|fp16 t1_ep := fp16(0x1.5000000000000p-17)`,
+    `|tensor<fp16,[2,1,1,4]> t1_ve = add(x=t1_var, y=t1_ep)`,
+    `|tensor<fp16,[2,1,1,4]> t1_rr = rsqrt(epsilon=fp16(0.0), x=t1_ve)`,
+    `|${F(2, 3, 1, 4)} t1_xn = mul(x=t1_xc, y=t1_rr)`,
+    `|${F(2, 3, 1, 4)} t1_gg = mul(x=t1_xn, y=t1_g)`,
+    `|${F(2, 3, 1, 4)} t1 = add(x=t1_gg, y=t1_b)`,
+  ]],
+  ["group_norm", () => input([1, 6, 2, 4]).groupNorm(ones(6), ones(6), 2, 0.5), [
+    `${F(1, 6, 1, 1)} t1_g := blob 64`,
+    `${F(1, 6, 1, 1)} t1_b := blob 140`,
+    `|tensor<int32,[4]> t1_gs := tensor<int32,[4]>([1,2,3,8])`,
+    `|tensor<int32,[4]> t1_os := tensor<int32,[4]>([1,6,2,4])`,
+    `|tensor<int32,[1]> t1_a2 := tensor<int32,[1]>([2])`,
+    `|tensor<int32,[1]> t1_a3 := tensor<int32,[1]>([3])`,
+    `|bool t1_kd := bool(true)`,
+    `|tensor<fp16,[1,2,3,8]> t1_xg = reshape(shape=t1_gs, x=t0)`,
+    `|tensor<fp16,[1,2,3,1]> t1_s3 = reduce_sum(axes=t1_a3, keep_dims=t1_kd, x=t1_xg)`,
+    `|tensor<fp16,[1,2,1,1]> t1_ss = reduce_sum(axes=t1_a2, keep_dims=t1_kd, x=t1_s3)`,
+    `|fp16 t1_id := fp16(0x1.5540000000000p-5)`,
+    `|tensor<fp16,[1,2,1,1]> t1_mu = mul(x=t1_ss, y=t1_id)`,
+    `|tensor<fp16,[1,2,3,8]> t1_xc = sub(x=t1_xg, y=t1_mu)`,
+    `|tensor<fp16,[1,2,3,8]> t1_sq = mul(x=t1_xc, y=t1_xc)`,
+    `|tensor<fp16,[1,2,3,1]> t1_v3 = reduce_sum(axes=t1_a3, keep_dims=t1_kd, x=t1_sq)`,
+    `|tensor<fp16,[1,2,1,1]> t1_vs = reduce_sum(axes=t1_a2, keep_dims=t1_kd, x=t1_v3)`,
+    `|tensor<fp16,[1,2,1,1]> t1_var = mul(x=t1_vs, y=t1_id)`,
+    `|fp16 t1_ep := fp16(0x1.0000000000000p-1)`,
+    `|tensor<fp16,[1,2,1,1]> t1_ve = add(x=t1_var, y=t1_ep)`,
+    `|tensor<fp16,[1,2,1,1]> t1_rr = rsqrt(epsilon=fp16(0.0), x=t1_ve)`,
+    `|tensor<fp16,[1,2,3,8]> t1_xn = mul(x=t1_xc, y=t1_rr)`,
+    `|${F(1, 6, 2, 4)} t1_n4 = reshape(shape=t1_os, x=t1_xn)`,
+    `|${F(1, 6, 2, 4)} t1_gg = mul(x=t1_n4, y=t1_g)`,
+    `|${F(1, 6, 2, 4)} t1 = add(x=t1_gg, y=t1_b)`,
+  ]],
+  [
+    "batch_norm",
+    () => batchNorm(input([2, 3, 4]), { gamma: ones(3), beta: ones(3), mean: ones(3), variance: ones(3), eps: 1e-3 }),
+    [
+      `${F(3)} t1_g := blob 64`,
+      `${F(3)} t1_b := blob 134`,
+      `${F(3)} t1_m := blob 204`,
+      `${F(3)} t1_v := blob 274`,
+      `${F(2, 3, 4)} t1 = batch_norm(beta = t1_b, epsilon = fp16(0x1.0640000000000p-10), gamma = t1_g, mean = t1_m, ` +
+      `variance = t1_v, x = t0)`,
+    ],
+  ],
+  ["instance_norm", () => instanceNorm(img(), ones(2), ones(2)), [
+    `${F(2)} t1_g := blob 64`,
+    `${F(2)} t1_b := blob 132`,
+    `${F(1, 2, 4, 4)} t1 = instance_norm(beta = t1_b, epsilon = fp16(0x1.5000000000000p-17), gamma = t1_g, x = t0)`,
+  ]],
+  ["local_response_norm", () => localResponseNorm(img()), [
+    `int32 t1_sz := int32(5)`,
+    `${F(1, 2, 4, 4)} t1 = local_response_norm(alpha = fp16(0x1.a380000000000p-14), ` +
+    `beta = fp16(0x1.8000000000000p-1), k = fp16(0x1.0000000000000p+0), size = t1_sz, x = t0)`,
+  ]],
+  ["einsum", () => einsumNative("nchw, nwhu -> nchu", img(2, 3, 4), ones(1, 4, 3, 5)), [
+    `${F(1, 4, 3, 5)} t1_b := blob 64`,
+    `string t1_eq := string("nchw,nwhu->nchu")`,
+    `${F(1, 2, 3, 5)} t1 = einsum(equation = t1_eq, values = (t0, t1_b))`,
+  ]],
+  ["dynamic_conv", () => dynamicConv(img(), input([4, 1, 3, 3]), { stride: 2, pad: 1, groups: 2 }), [
+    `string t2_pt := string("custom")`,
+    list("t2_st", 2, 2),
+    list("t2_pd", 1, 1, 1, 1),
+    list("t2_dl", 1, 1),
+    `int32 t2_g := int32(2)`,
+    `${F(1, 4, 2, 2)} t2 = conv(dilations = t2_dl, groups = t2_g, pad = t2_pd, pad_type = t2_pt, strides = t2_st, ` +
+    `weight = t0, x = t1)`,
+  ]],
+  ["upsample_bilinear", () => upsampleBilinear(img(), 3), [
+    `bool t1_ac := bool(false)`,
+    `${F(1, 2, 12, 12)} t1 = upsample_bilinear(align_corners = t1_ac, scale_factor_height = fp32(3.0), ` +
+    `scale_factor_width = fp32(3.0), x = t0)`,
+  ]],
+  ["resize_nearest_neighbor", () => resizeNearestNeighbor(img(), 3, 6), [
+    `int32 t1_th := int32(3)`,
+    `int32 t1_tw := int32(6)`,
+    `${F(1, 2, 3, 6)} t1 = resize_nearest_neighbor(target_size_height = t1_th, target_size_width = t1_tw, x = t0)`,
+  ]],
+  ...(["DEFAULT", "ALIGN_CORNERS"] as const).map((mode): [string, () => Tensor, string[]] => [
+    "resize_bilinear",
+    () => resizeBilinear(img(), 3, 6, { alignCorners: mode === "ALIGN_CORNERS" }),
+    [
+      `int32 t1_th := int32(3)`,
+      `int32 t1_tw := int32(6)`,
+      `string t1_sm := string("${mode}")`,
+      `${F(1, 2, 3, 6)} t1 = resize_bilinear(sampling_mode = t1_sm, target_size_height = t1_th, ` +
+      `target_size_width = t1_tw, x = t0)`,
+    ],
+  ]),
+  ["crop", () => crop(img(), 1, 0, 0, 2), [
+    list("t1_ch", 1, 0),
+    list("t1_cw", 0, 2),
+    `${F(1, 2, 3, 2)} t1 = crop(crop_height = t1_ch, crop_width = t1_cw, x = t0)`,
+  ]],
+  ["pixel_shuffle", () => pixelShuffle(img(8), 2), [
+    `|int32 t1_r := int32(2)`,
+    `|${F(1, 2, 8, 8)} t1 = pixel_shuffle(upscale_factor=t1_r, x=t0)`,
+  ]],
+  ["pixel_unshuffle", () => pixelUnshuffle(img(), 2), [
+    `|uint32 t1_r := uint32(2)`,
+    `|${F(1, 8, 2, 2)} t1 = pixel_unshuffle(downscale_factor=t1_r, x=t0)`,
+  ]],
+  ["space_to_depth", () => spaceToDepth(img()), [
+    `int32 t1_bs := int32(2)`,
+    `${F(1, 8, 2, 2)} t1 = space_to_depth(block_size = t1_bs, x = t0)`,
+  ]],
+  ["depth_to_space", () => depthToSpace(img(8)), [
+    `int32 t1_bs := int32(2)`,
+    `${F(1, 2, 8, 8)} t1 = depth_to_space(block_size = t1_bs, x = t0)`,
+  ]],
 ];
 
 for (const [kind, graph, lines] of ROWS) {
@@ -339,7 +475,7 @@ for (const [kind, graph, lines] of ROWS) {
 }
 
 Deno.test("every operation has a lowering row or a test of its own", () => {
-  const covered = new Set([...ROWS.map(([kind]) => kind), "input", "sin", "cos", "split"]);
+  const covered = new Set([...ROWS.map(([kind]) => kind), "input", "sin", "cos", "split", "affine"]);
   assertEquals([...OPS.keys()].filter((name) => !covered.has(name)), []);
 });
 
@@ -562,6 +698,27 @@ Deno.test("sin and cos are native from A15 on and a polynomial below", () => {
     restore();
   }
   assertEquals(seen.every((kind) => kind === "portable-op"), true);
+});
+
+Deno.test("affine sampling exists from family 3 on", () => {
+  const y = affine(img(2, 3, 4), [[1, 0, 0, 0, 1, 0]], 5, 6, { alignCorners: true });
+  assertThrows(() => emitMil([y]), UnsupportedOpError, "affine: needs capability family 3 or later; the target is 2");
+  assertEquals(
+    body(emitMil([y], { family: 3 })),
+    [
+      `${F(1, 6)} t1_tm := blob 64`,
+      `int32 t1_oh := int32(5)`,
+      `int32 t1_ow := int32(6)`,
+      `string t1_sm := string("bilinear")`,
+      `string t1_pm := string("constant")`,
+      `fp16 t1_pv := fp16(0x0p+0)`,
+      `string t1_cm := string("normalized_minus_one_to_one")`,
+      `bool t1_ac := bool(true)`,
+      `${F(1, 2, 5, 6)} t1 = affine(align_corners = t1_ac, coordinates_mode = t1_cm, output_height = t1_oh, ` +
+      `output_width = t1_ow, padding_mode = t1_pm, padding_value = t1_pv, sampling_mode = t1_sm, ` +
+      `transform_matrix = t1_tm, x = t0)`,
+    ].map(expand),
+  );
 });
 
 Deno.test("a kernel too wide for the family is refused when the program is written", () => {

@@ -11,7 +11,7 @@ import { input, type Tensor } from "../src/graph/tensor.ts";
 import { OPS } from "../src/ops/all.ts";
 import { Random } from "../src/random.ts";
 import { silence } from "../src/warnings.ts";
-import { draw, OP_CASES, type OpCase, type Tolerance } from "./op_cases.ts";
+import { compiled, draw, OP_CASES, type OpCase, type Tolerance } from "./op_cases.ts";
 import { evaluate, REFERENCE_OPS } from "./reference.ts";
 
 const mode = envText("ANEFORGE_HOST_NUMERICS") === "fast" ? "fast" : "ane";
@@ -27,12 +27,13 @@ function allowed(expected: number, largest: number, { ulps = 0, abs = 0, rel = 0
   return ulps * (expected === 0 ? 2 ** -24 : spacing(expected)) + abs + rel * Math.abs(expected) + max * largest;
 }
 
-function run({ inputs, build }: OpCase): { got: Float32Array; expected: Float64Array } {
+function run({ inputs, build, target }: OpCase): { got: Float32Array; expected: Float64Array } | undefined {
   const random = new Random(7);
   const xs = inputs.map(({ shape, dtype = "fp16" }) => input(shape, { dtype }));
   const y = build(xs);
   const values = inputs.map((operand) => draw(operand, random));
-  using net = compile(y);
+  using net = compiled(() => compile(y, { target }));
+  if (net === undefined) return undefined;
   const given = new Map(xs.map((x, i) => [x.id, values[i]!]));
   const got = net.run(...net.inputs.map(({ tensorId }) => given.get(tensorId)!)).data;
   return { got, expected: evaluate(y, new Map(xs.map((x, i) => [x, values[i]!]))).data };
@@ -48,7 +49,10 @@ for (const op of new Set(OP_CASES.map(({ op }) => op))) {
   Deno.test(`${op} (${mode})`, () => {
     using _quiet = quiet();
     for (const trial of OP_CASES.filter((c) => c.op === op)) {
-      const { got, expected } = run(trial);
+      if (trial.target !== undefined && trial.target !== envText("ANEFORGE_TARGET")) continue;
+      const result = run(trial);
+      if (result === undefined) continue;
+      const { got, expected } = result;
       const tolerance = trial[mode];
       const largest = expected.reduce((max, v) => Math.max(max, Math.abs(v)), 0);
       expected.forEach((v, i) => {
@@ -137,15 +141,31 @@ Deno.test({
   },
 });
 
+/** Runs tests of this file in a process of their own. */
+async function rerun(env: Record<string, string>, ...args: string[]): Promise<void> {
+  const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+    args: ["test", "-A", "--no-check", ...args, new URL(import.meta.url).pathname],
+    env: { ...env, NO_COLOR: "1" },
+  }).output();
+  const text = new TextDecoder();
+  assertEquals(code, 0, text.decode(stdout) + text.decode(stderr));
+}
+
+Deno.test({
+  name: "operations of later families (subprocesses)",
+  ignore: mode === "fast" || envText("ANEFORGE_TARGET") !== undefined,
+  async fn() {
+    for (const target of new Set(OP_CASES.flatMap((c) => c.target ?? []))) {
+      const ops = new Set(OP_CASES.filter((c) => c.target === target).map(({ op }) => op));
+      const filter = `--filter=/^(${[...ops].join("|")}) /`;
+      await rerun({ ANEFORGE_TARGET: target }, filter);
+      await rerun({ ANEFORGE_TARGET: target, ANEFORGE_HOST_NUMERICS: "fast" }, filter);
+    }
+  },
+});
+
 Deno.test({
   name: "the other arithmetic (subprocess)",
   ignore: mode === "fast",
-  async fn() {
-    const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
-      args: ["test", "-A", "--no-check", new URL(import.meta.url).pathname],
-      env: { ANEFORGE_HOST_NUMERICS: "fast", NO_COLOR: "1" },
-    }).output();
-    const text = new TextDecoder();
-    assertEquals(code, 0, text.decode(stdout) + text.decode(stderr));
-  },
+  fn: () => rerun({ ANEFORGE_HOST_NUMERICS: "fast" }),
 });

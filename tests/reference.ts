@@ -156,9 +156,9 @@ const RULES: Readonly<Record<string, Rule>> = {
   layer_norm: ([x], { gamma, beta, eps }) =>
     zip([k.standardize(x!, [-1], eps), baked(gamma), baked(beta)], (v, g, b) => v! * g! + b!),
   channel_layer_norm: ([x], { gamma, beta, eps }) => channelAffine(k.standardize(x!, [1], eps), gamma, beta),
-  group_norm: ([x], { gamma, beta, numGroups, eps }) => {
+  group_norm: ([x], { gamma, beta, groups, eps }) => {
     const [N, C, H, W] = x!.shape as [number, number, number, number];
-    const grouped = k.reshape(x!, [N, numGroups, C / numGroups, H * W]);
+    const grouped = k.reshape(x!, [N, groups, C / groups, H * W]);
     return channelAffine(k.reshape(k.standardize(grouped, [2, 3], eps), x!.shape), gamma, beta);
   },
   batch_norm: ([x], { gamma, beta, mean, variance, eps }) =>

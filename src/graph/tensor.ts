@@ -4,12 +4,12 @@
  * @module
  */
 
-import { ArgumentError, DtypeError } from "../errors.ts";
+import { ArgumentError, DtypeError, UnsupportedOpError } from "../errors.ts";
 import { OPS } from "../ops/all.ts";
 import type { Dtype, PortDtype } from "./dtype.ts";
-import { type NDArray, type TensorData, transposeLast, weightArray } from "./ndarray.ts";
+import { NDArray, type TensorData, transposeLast, weightArray } from "./ndarray.ts";
 import type { OpDef } from "./op.ts";
-import { checkRank, checkShape, type Shape, show, sizeOf } from "./shape.ts";
+import { checkRank, checkShape, normalizeAxis, type Shape, show, sizeOf } from "./shape.ts";
 import { type SliceRange, sliceWindow } from "./slice.ts";
 
 export type { Dtype, PortDtype } from "./dtype.ts";
@@ -595,6 +595,30 @@ export class Tensor {
     return apply("bmm_w", [this], { weight });
   }
 
+  /**
+   * Running sums along the last axis: a product with a triangle of ones, since the device has no cumulative sum.
+   *
+   * @param axis The last axis, as -1 or rank - 1 (default -1).
+   * @returns A tensor shaped like this one.
+   * @throws {UnsupportedOpError} for another axis; transpose first.
+   * @example
+   * ```ts
+   * input([2, 4]).cumsum(); // [1, 2, 3, 4] gives [1, 3, 6, 10]
+   * ```
+   */
+  cumsum(axis = -1): Tensor {
+    const last = this.rank - 1;
+    if (normalizeAxis("cumsum", axis, this.shape) !== last) {
+      throw new UnsupportedOpError(
+        `cumsum: axis ${axis} of ${show(this.shape)} is not the last one, ${last}; transpose it there first`,
+      );
+    }
+    const n = this.shape[last]!;
+    const triangle = new Float32Array(n * n);
+    for (let row = 0; row < n; row++) triangle.fill(1, row * n, row * n + row + 1);
+    return apply("matmul", [this], { weight: new NDArray(triangle, [n, n]), bias: null });
+  }
+
   // Reductions.
 
   /**
@@ -748,6 +772,43 @@ export class Tensor {
     return apply("layer_norm", [this], { ...affine, eps });
   }
 
+  /**
+   * Normalises the channels of every position: (x - mean) / sqrt(variance + eps) * gamma + beta.
+   *
+   * @param gamma Gain `[C]`, or a trainable tensor `[1, C, 1, 1]`.
+   * @param beta Offset `[C]`, or a trainable tensor `[1, C, 1, 1]`; of the same kind as gamma.
+   * @param eps Added to the variance (default 1e-5).
+   * @returns A tensor shaped like this one, which is `[N, C, 1, S]`.
+   * @throws {ShapeError} when the shape is another.
+   * @throws {ArgumentError} when one of gamma and beta is a tensor and the other is not.
+   * @example
+   * ```ts
+   * const y = input([1, 64, 1, 128]).channelLayerNorm(gamma, beta);
+   * ```
+   */
+  channelLayerNorm(gamma: Operand, beta: Operand, eps = 1e-5): Tensor {
+    return channelAffine("channel_layer_norm", "channelLayerNorm", this, gamma, beta, { eps });
+  }
+
+  /**
+   * Normalises each group of channels: (x - mean) / sqrt(variance + eps) * gamma + beta.
+   *
+   * @param gamma Gain `[C]`, or a trainable tensor `[1, C, 1, 1]`.
+   * @param beta Offset `[C]`, or a trainable tensor `[1, C, 1, 1]`; of the same kind as gamma.
+   * @param numGroups Number of groups; divides C.
+   * @param eps Added to the variance (default 1e-5).
+   * @returns A tensor shaped like this one, which is `[1, C, H, W]`.
+   * @throws {ShapeError} when the shape is another, or groups do not divide the channels.
+   * @throws {ArgumentError} when one of gamma and beta is a tensor and the other is not.
+   * @example
+   * ```ts
+   * const y = input([1, 8, 16, 16]).groupNorm(gamma, beta, 4);
+   * ```
+   */
+  groupNorm(gamma: Operand, beta: Operand, numGroups: number, eps = 1e-5): Tensor {
+    return channelAffine("group_norm", "groupNorm", this, gamma, beta, { groups: numGroups, eps });
+  }
+
   // Pooling and upsampling of [N, C, H, W].
 
   /**
@@ -772,6 +833,22 @@ export class Tensor {
   avgPool(kernel: number, options: AvgPoolOptions = {}): Tensor {
     const { stride, pad = 0, ceilMode = false, excludePad = false } = options;
     return apply("avg_pool", [this], { kernel, stride: stride || kernel, pad, ceilMode, excludePad });
+  }
+
+  /**
+   * Root of the sum of squares of each window.
+   *
+   * @param kernel Extent of the square window.
+   * @param options Step (default: the kernel), border of zeros, `ceilMode`.
+   * @returns `[N, C, (H + 2 pad - kernel) / stride + 1, ..]`. Elements from 256 on overflow when squared.
+   * @throws {ShapeError} when the tensor is not of rank 4 or smaller than a window.
+   * @example
+   * ```ts
+   * input([1, 8, 16, 16]).l2Pool(2); // [1, 8, 8, 8]
+   * ```
+   */
+  l2Pool(kernel: number, options: PoolOptions = {}): Tensor {
+    return this.square().avgPool(kernel, options).muls(kernel * kernel).sqrt();
   }
 
   /**
@@ -976,6 +1053,27 @@ function reduce(op: string, x: Tensor, axes: Axes | undefined, options: ReduceOp
 /** A tensor as it is; numbers as a baked constant. */
 function operand(op: string, value: Operand): Tensor {
   return value instanceof Tensor ? value : apply("const_array", [], { value: weightArray(op, "operand", value) });
+}
+
+/** A normalisation with a gain and an offset per channel: baked, or unit with trainable ones behind it. */
+function channelAffine(
+  op: string,
+  method: string,
+  x: Tensor,
+  gamma: Operand,
+  beta: Operand,
+  rest: Record<string, number>,
+): Tensor {
+  if (gamma instanceof Tensor && beta instanceof Tensor) {
+    checkRank(op, "x", x.shape, 4, "[N, C, H, W]");
+    const filled = (value: number): NDArray => weightArray(method, "gamma", new Float32Array(x.shape[1]!).fill(value));
+    return apply(op, [x], { gamma: filled(1), beta: filled(0), ...rest }).mul(gamma).add(beta);
+  }
+  if (gamma instanceof Tensor || beta instanceof Tensor) {
+    throw new ArgumentError(`${method}: gamma and beta must both be tensors or both be numbers`);
+  }
+  const affine = { gamma: weightArray(method, "gamma", gamma), beta: weightArray(method, "beta", beta) };
+  return apply(op, [x], { ...affine, ...rest });
 }
 
 /** A baked vector with one equal entry per column of `[M, D]`. */

@@ -280,6 +280,20 @@ export class Lowering {
   }
 
   /**
+   * Like {@linkcode Lowering.helper} for an fp16 value, with the type spelled without blanks: `tensor<fp16,[1,4]>`. Some
+   * helpers of tight nodes are.
+   *
+   * @param suffix Helper suffix.
+   * @param op MIL operation.
+   * @param args Arguments in the order the format asks for, spelled.
+   * @param shape Its shape.
+   * @returns Its name.
+   */
+  packed(suffix: string, op: string, args: Record<string, string>, shape: Shape): string {
+    return this.#statement(`tensor<fp16,[${shape.join(",")}]>`, `${this.name}_${suffix}`, op, args);
+  }
+
+  /**
    * Makes another value the node's result: consumers and the output list use its name.
    *
    * @param name Name of a value written before.

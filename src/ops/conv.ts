@@ -10,34 +10,45 @@ import { convKernelWidth, MAX_CONV_KERNEL_WIDTH } from "../graph/limits.ts";
 import type { NDArray } from "../graph/ndarray.ts";
 import { defineOp, type Node, type OpDef } from "../graph/op.ts";
 import { checkRank, type Shape, show, sizeOf } from "../graph/shape.ts";
-import type { Lowering } from "../mil/text.ts";
+import type { Lowering, WeightEncoding } from "../mil/text.ts";
 import { embed } from "./gradients.ts";
 
-/** Attributes of both convolutions. */
-export interface ConvAttrs {
-  weight: NDArray;
-  bias: NDArray | null;
+/** How a kernel is moved over an image. */
+export interface WindowAttrs {
   stride: number;
   pad: readonly [top: number, bottom: number, left: number, right: number];
   dilation: number;
   groups: number;
 }
 
-const ATTRS = {
-  bias: "[Cout], or null",
+/** Attributes of convolutions with a baked weight. */
+export interface ConvAttrs extends WindowAttrs {
+  weight: NDArray;
+  bias: NDArray | null;
+}
+
+const WINDOW = {
   stride: "step in both directions",
   pad: "zeros around x: top, bottom, left, right (conv_transpose: rows and columns cut off the result)",
   dilation: "distance between kernel taps in both directions",
   groups: "number of channel groups",
 } as const;
 
+const ATTRS = { bias: "[Cout], or null", ...WINDOW } as const;
+
 /** Extent a kernel covers: d (k - 1) + 1. */
 const reach = (kernel: number, dilation: number): number => dilation * (kernel - 1) + 1;
 
-function checkCommon(op: string, x: Shape, { weight, bias, stride, pad, dilation, groups }: ConvAttrs): void {
+function checkWindow(op: string, x: Shape, weight: Shape, { stride, pad, dilation, groups }: WindowAttrs): void {
   checkRank(op, "x", x, 4, "[N, C, H, W]");
-  checkRank(op, "weight", weight.shape, 4, op === "conv" ? "[Cout, Cin/groups, kH, kW]" : "[Cin, Cout/groups, kH, kW]");
-  if (weight.size === 0) throw new ShapeError(`${op}: weight has shape ${show(weight.shape)}, which is empty`);
+  checkRank(
+    op,
+    "weight",
+    weight,
+    4,
+    op === "conv_transpose" ? "[Cin, Cout/groups, kH, kW]" : "[Cout, Cin/groups, kH, kW]",
+  );
+  if (sizeOf(weight) === 0) throw new ShapeError(`${op}: weight has shape ${show(weight)}, which is empty`);
   checkInteger(op, "stride", stride, 1);
   checkInteger(op, "dilation", dilation, 1);
   checkInteger(op, "groups", groups, 1);
@@ -45,13 +56,18 @@ function checkCommon(op: string, x: Shape, { weight, bias, stride, pad, dilation
     throw new ArgumentError(`${op}: pad ${show(pad)} must be a number or [top, bottom, left, right]`);
   }
   pad.forEach((count, i) => checkInteger(op, `pad[${i}]`, count, 0));
-  const width = weight.shape[3]!;
+  const width = weight[3]!;
   if (width > MAX_CONV_KERNEL_WIDTH) {
     throw new UnsupportedOpError(
-      `${op}: weight ${show(weight.shape)} has kernel width ${width}; the device takes at most ` +
+      `${op}: weight ${show(weight)} has kernel width ${width}; the device takes at most ` +
         `${MAX_CONV_KERNEL_WIDTH}. Transpose the image if the kernel is narrow the other way, or rearrange with spaceToDepth`,
     );
   }
+}
+
+function checkCommon(op: string, x: Shape, attrs: ConvAttrs): void {
+  const { weight, bias, groups } = attrs;
+  checkWindow(op, x, weight.shape, attrs);
   const outputs = op === "conv" ? weight.shape[0]! : weight.shape[1]! * groups;
   if (bias !== null && (bias.rank !== 1 || bias.size !== outputs)) {
     throw new ShapeError(
@@ -73,28 +89,54 @@ function checkChannels(op: string, x: Shape, weight: Shape, groups: number, take
   }
 }
 
-/** Writes weight, constants, the convolution, and the bias as an addition behind it. */
-function lower(node: Node<ConvAttrs>, out: Lowering, op: "conv" | "conv_transpose"): void {
-  const { weight, bias, stride, pad, dilation, groups } = node.attrs;
-  const w = out.weight("w", weight, weight.shape, op === "conv" ? ["int8", "int4", "sparse", "blockwise"] : []);
+/** [N, Cout, floor((H + top + bottom - reach) / stride) + 1, ..], once the channels and the window are checked. */
+function convolved(op: string, x: Shape, weight: Shape, { stride, pad, dilation, groups }: WindowAttrs): Shape {
+  const [top, bottom, left, right] = pad;
+  const [outputs, inputs, kernelH, kernelW] = weight as [number, number, number, number];
+  checkChannels(op, x, weight, groups, inputs * groups, outputs);
+  const padded = [x[2]! + top + bottom, x[3]! + left + right];
+  const window = [reach(kernelH, dilation), reach(kernelW, dilation)];
+  if (window[0]! > padded[0]! || window[1]! > padded[1]!) {
+    throw new ShapeError(
+      `${op}: the kernel covers ${show(window)} (weight ${show(weight)}, dilation ${dilation}), more than the ` +
+        `padded image ${show(padded)} of x ${show(x)}`,
+    );
+  }
+  const spatial = padded.map((extent, i) => Math.floor((extent - window[i]!) / stride) + 1);
+  return [x[0]!, outputs, ...spatial];
+}
+
+/** Writes the constants and the convolution. */
+function lowerWindow(node: Node<WindowAttrs>, out: Lowering, op: "conv" | "conv_transpose", weight: string): void {
+  const { stride, pad, dilation, groups } = node.attrs;
   const padType = out.string("pt", "custom");
   const strides = out.list("st", [stride, stride]);
   const padding = out.list("pd", pad);
   const dilations = out.list("dl", [dilation, dilation]);
   const count = out.i32("g", groups);
-  out.result(op, { dilations, groups: count, pad: padding, pad_type: padType, strides, weight: w, x: out.source(0) });
+  out.result(op, { dilations, groups: count, pad: padding, pad_type: padType, strides, weight, x: out.source(0) });
+}
+
+/** Writes weight, convolution, and the bias as an addition behind it. */
+function lower(node: Node<ConvAttrs>, out: Lowering, op: "conv" | "conv_transpose"): void {
+  const { weight, bias } = node.attrs;
+  const allow: WeightEncoding[] = op === "conv" ? ["int8", "int4", "sparse", "blockwise"] : [];
+  lowerWindow(node, out, op, out.weight("w", weight, weight.shape, allow));
   if (bias === null) return;
   const b = out.weight("bw", bias, [1, bias.size, 1, 1]);
   out.rename(out.helper("b", "add", { x: out.name, y: b }));
 }
 
 /** A family may take narrower kernels than the graph does. */
-function refuses({ attrs: { weight } }: Node<ConvAttrs>, family: number): string | undefined {
+function refuseWide(weight: Shape, family: number): string | undefined {
   const cap = convKernelWidth(family);
-  const width = weight.shape[3]!;
+  const width = weight[3]!;
   if (width <= cap) return undefined;
-  return `weight ${show(weight.shape)} has kernel width ${width}; capability family ${family} takes at most ${cap}`;
+  return `weight ${show(weight)} has kernel width ${width}; capability family ${family} takes at most ${cap}`;
 }
+
+const refuses = ({ attrs: { weight } }: Node<ConvAttrs>, family: number): string | undefined =>
+  refuseWide(weight.shape, family);
 
 const weights = ({ attrs: { weight, bias } }: Node<ConvAttrs>): NDArray[] => bias === null ? [weight] : [weight, bias];
 
@@ -106,23 +148,8 @@ export const CONV_OPS: readonly OpDef[] = [
     summary: "2-D cross-correlation with a baked weight",
     attrs: { weight: "[Cout, Cin/groups, kH, kW]", ...ATTRS },
     infer([x], attrs) {
-      const { shape } = x!;
-      checkCommon("conv", shape, attrs);
-      const { weight, stride, pad: [top, bottom, left, right], dilation, groups } = attrs;
-      const [outputs, inputs, kernelH, kernelW] = weight.shape as [number, number, number, number];
-      checkChannels("conv", shape, weight.shape, groups, inputs * groups, outputs);
-      const padded = [shape[2]! + top + bottom, shape[3]! + left + right];
-      const window = [reach(kernelH, dilation), reach(kernelW, dilation)];
-      if (window[0]! > padded[0]! || window[1]! > padded[1]!) {
-        throw new ShapeError(
-          `conv: the kernel covers ${show(window)} (weight ${
-            show(weight.shape)
-          }, dilation ${dilation}), more than the ` +
-            `padded image ${show(padded)} of x ${show(shape)}`,
-        );
-      }
-      const spatial = padded.map((extent, i) => Math.floor((extent - window[i]!) / stride) + 1);
-      return { shape: [shape[0]!, outputs, ...spatial] };
+      checkCommon("conv", x!.shape, attrs);
+      return { shape: convolved("conv", x!.shape, attrs.weight.shape, attrs) };
     },
     lower: (node, out) => lower(node, out, "conv"),
     // conv_transpose with the same weight. Rows and columns behind the last window have gradient 0; with a stride there
@@ -173,5 +200,33 @@ export const CONV_OPS: readonly OpDef[] = [
     refuses,
     flops: ({ inputs: [x], attrs: { weight } }) => 2 * sizeOf(x!.shape) * sizeOf(weight.shape.slice(1)),
     weights,
+  }),
+  defineOp<WindowAttrs>({
+    name: "dynamic_conv",
+    category: "convolution",
+    summary: "2-D cross-correlation with a computed weight [Cout, Cin/groups, kH, kW], batch 1",
+    attrs: WINDOW,
+    arity: 2,
+    infer([x, weight], attrs) {
+      checkWindow("dynamic_conv", x!.shape, weight!.shape, attrs);
+      if (x!.shape[0] !== 1) {
+        throw new UnsupportedOpError(
+          `dynamic_conv: x has shape ${show(x!.shape)}; with a computed weight the device takes batch 1 only. ` +
+            "Convolve image by image and concat, or bake the weight with conv",
+        );
+      }
+      if (attrs.dilation !== 1) {
+        throw new UnsupportedOpError(
+          `dynamic_conv: dilation is ${attrs.dilation}; with a computed weight the device takes 1 only. ` +
+            "Write zeros between the taps of the weight",
+        );
+      }
+      return { shape: convolved("dynamic_conv", x!.shape, weight!.shape, attrs) };
+    },
+    lower: (node, out) => lowerWindow(node, out, "conv", out.source(1)),
+    noGradient: "it takes conv_transpose with a computed weight, which the device does not have; " +
+      "gather patches with slices and use matmul for a trainable convolution",
+    refuses: ({ inputs }, family) => refuseWide(inputs[1]!.shape, family),
+    flops: ({ shape, inputs }) => 2 * sizeOf(shape) * sizeOf(inputs[1]!.shape.slice(1)),
   }),
 ];

@@ -5,9 +5,9 @@
  */
 
 import { ShapeError } from "../errors.ts";
-import { type NDArray, transposeLast } from "../graph/ndarray.ts";
+import { NDArray, transposeLast } from "../graph/ndarray.ts";
 import { defineOp, type NoAttrs, type OpDef } from "../graph/op.ts";
-import { broadcastShapes, type Shape, show } from "../graph/shape.ts";
+import { broadcastShapes, checkRank, type Shape, show } from "../graph/shape.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import type { Lowering } from "../mil/text.ts";
 import { unbroadcast } from "./gradients.ts";
@@ -36,6 +36,20 @@ function swapLast(t: Tensor): Tensor {
   const axes = t.shape.map((_, axis) => axis);
   return t.transpose([...axes.slice(0, -2), t.rank - 1, t.rank - 2]);
 }
+
+/** [N, W, H, U] as [N, U, H, W]. */
+function swapOuter(weight: NDArray): NDArray {
+  const [N, W, H, U] = weight.shape as [number, number, number, number];
+  const result = new Float32Array(weight.size);
+  weight.data.forEach((value, i) => {
+    const u = i % U, h = Math.floor(i / U) % H, w = Math.floor(i / (U * H)) % W, n = Math.floor(i / (U * H * W));
+    result[((n * U + u) * H + h) * W + w] = value;
+  });
+  return new NDArray(result, [N, U, H, W]);
+}
+
+/** The one equation the device has as an operation of its own. */
+const NATIVE_EINSUM = "nchw,nwhu->nchu";
 
 /** Matrix products. */
 export const LINEAR_OPS: readonly OpDef[] = [
@@ -97,6 +111,35 @@ export const LINEAR_OPS: readonly OpDef[] = [
     gradient: ({ inputs: [x], g, node }) => [
       unbroadcast(g.bmmWeight(transposeLast(node.attrs.weight)), x!.shape),
     ],
+    flops: ({ shape, attrs }) => 2 * shape.reduce((a, b) => a * b, 1) * attrs.weight.shape[1]!,
+    weights: ({ attrs }) => [attrs.weight],
+  }),
+  // out[n, c, h, u] = sum over w of x[n, c, h, w] weight[n, w, h, u]
+  defineOp<{ weight: NDArray }>({
+    name: "einsum",
+    category: "linear",
+    summary: `${NATIVE_EINSUM} with a baked second operand`,
+    attrs: { weight: "[N, W, H, U]" },
+    infer([x], { weight }) {
+      const { shape } = x!;
+      checkRank("einsum", "x", shape, 4, "[N, C, H, W]");
+      checkRank("einsum", "the second operand", weight.shape, 4, "[N, W, H, U]");
+      const [N, C, H, W] = shape as [number, number, number, number];
+      const [n, w, h, U] = weight.shape as [number, number, number, number];
+      if (n !== N || w !== W || h !== H) {
+        throw new ShapeError(
+          `einsum: x ${show(shape)} and ${
+            show(weight.shape)
+          } disagree in ${NATIVE_EINSUM}; expected [${N}, ${W}, ${H}, U]`,
+        );
+      }
+      return { shape: [N, C, H, U] };
+    },
+    lower: (node, out) => {
+      const b = out.weight("b", node.attrs.weight);
+      out.result("einsum", { equation: out.string("eq", NATIVE_EINSUM), values: `(${out.source(0)}, ${b})` });
+    },
+    gradient: ({ g, node: { attrs: { weight } }, apply }) => [apply("einsum", [g], { weight: swapOuter(weight) })],
     flops: ({ shape, attrs }) => 2 * shape.reduce((a, b) => a * b, 1) * attrs.weight.shape[1]!,
     weights: ({ attrs }) => [attrs.weight],
   }),

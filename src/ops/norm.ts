@@ -28,7 +28,14 @@ function scaled(g: Tensor, gamma: NDArray): Tensor {
   return g.mul(new NDArray(gamma.data, [1, gamma.size]));
 }
 
-function checkEpsilon(op: string, eps: number): void {
+/**
+ * Checks the small number of a normalisation.
+ *
+ * @param op Operation named in the message.
+ * @param eps The number.
+ * @throws {ArgumentError} when it is negative or not a number.
+ */
+export function checkEpsilon(op: string, eps: number): void {
   if (checkNumber(op, "eps", eps) < 0) throw new ArgumentError(`${op}: eps is ${eps}; expected a number of at least 0`);
 }
 
