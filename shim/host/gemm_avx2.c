@@ -38,7 +38,7 @@ typedef __m256i VI;
 #define v_narrow(p, v) _mm_storeu_si128((__m128i *)(p), _mm256_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT))
 
 #define v_bytes(p) _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)(p))))
-#define v_half(v) _mm256_cvtph_ps(_mm256_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT))
+#define v_fnma(a, b, c) _mm256_fnmadd_ps(a, b, c)
 #define v_shr(v, n) _mm256_srli_epi32(v, n)
 typedef struct {
   __m256 low, high;

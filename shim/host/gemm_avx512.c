@@ -38,12 +38,13 @@ typedef __m512i VI;
 #define v_narrow(p, v) _mm256_storeu_si256((__m256i *)(p), _mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT))
 
 #define v_bytes(p) _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)(p))))
-#define v_half(v) _mm512_cvtph_ps(_mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT))
+#define v_fnma(a, b, c) _mm512_fnmadd_ps(a, b, c)
 #define v_shr(v, n) _mm512_srli_epi32(v, n)
 typedef __m512 VT;
 #define v_table(p) _mm512_loadu_ps(p)
 #define v_pick(table, v) _mm512_permutexvar_ps(v, table)
-#define v_spread(mask, p, out)                                                                                         \
+#define v_spread(mask, p) _mm512_maskz_expand_ps((__mmask16)(mask), v_widen(p))
+#define v_spread_h(mask, p, out)                                                                                         \
   _mm256_storeu_si256((__m256i *)(out), _mm512_cvtepi32_epi16(_mm512_maskz_expand_epi32((__mmask16)(mask), v_bits(p))))
 
 #include "gemm_impl.h"

@@ -291,7 +291,7 @@ static void run_column(const gemm_block *b, gemm_acc *acc, int64_t j, int64_t kc
 static bool run_coded(const gemm_block *b, gemm_acc *acc, int64_t tile, int64_t kc, left_panel *left, const gemm_panel *right) {
   const gemm_kernels *kern = b->kern;
   size_t size = (size_t)(left->width * kern->nr);
-  if (left->width > 1 << (GEMM_CODED_ROWS - 1)) return false;
+  if (left->width > 1 << (GEMM_CODED_ROWS - 1) || right->max >= 0x7c00) return false;
   gemm_coded_fn *const (*fast)[GEMM_CODED_ROWS] = kern->coded.tile[right->coded->kind];
   gemm_tile t = {.kc = kc, .a = left->a, .t = left->t, .a_stride = left->width, .a_min = left->panel.k_min,
                  .c = (int32_t *)acc->c + tile * kern->mr * kern->nr};
@@ -300,7 +300,7 @@ static bool run_coded(const gemm_block *b, gemm_acc *acc, int64_t tile, int64_t 
     double product = (double)magnitude_of(left->panel.max) * (double)magnitude_of(right->max);
     double limit = (product * UNIT + 0.5) * (double)kc;
     if (product == 0) return true;
-    if (product >= 64 || right->max >= 0x7c00) return false;
+    if (product >= 64) return false;
     if (acc->reach[tile] + limit >= LIMIT)
       acc->reach[tile] = largest(kern, acc, tile, (size_t)tile * (size_t)(kern->mr * kern->nr), (int)size);
     if (acc->reach[tile] + limit >= LIMIT) return false;

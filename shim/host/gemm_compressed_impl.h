@@ -1,11 +1,15 @@
 /* gemm_compressed_impl.h - kernels over compressed weights, included behind gemm_impl.h with further primitives:
  *   v_bytes(p)         VL int8 -> fp32
- *   v_half(v)          rounded to fp16, nearest even
  *   v_shr(v, n)        logical
  *   VT, v_table(p)     16 fp32 values in registers;  v_pick(table, v)  the value each lane's low 4 bits name
- *   v_spread(mask, p)  (optional) VL values: the next fp16 of p where the bit is set, else 0
+ *   v_fnma(a, b, c)    c - a*b
+ *   v_spread(mask, p)  (optional) VL fp32: the next fp16 of p where the bit is set, else 0;  v_spread_h: the same as bits
  * A weight is turned into its fp16 value, widened, before it is multiplied: the same value a dense fp16 panel would hold, so
- * results are the same bits. */
+ * results are the same bits.
+ *
+ * int8: q * s, exact in fp32, is rounded to 11 significant bits by Veltkamp's splitting: t = q * (s * (2^13 + 1)), then
+ * t - (t - q * s). s * (2^13 + 1) has 24 bits, so t is rounded once; on a tie, q * s has 12 bits and t 25, of which the last
+ * two decide as those of q * s do: to even. Below 2^-13, q * s is a multiple of 2^-24 (s is), hence an fp16 value. */
 #include "gemm_compressed.h"
 
 static void coded_int8(const int8_t *q, const float *scale, int period, int64_t n, uint16_t *out) {
@@ -31,7 +35,7 @@ static void coded_sparse(const uint8_t *mask, const uint16_t *values, int64_t n,
 #ifdef v_spread
   for (int64_t i = 0; i < n; i += 16) {
     unsigned bits = mask[i / 8] | (unsigned)mask[i / 8 + 1] << 8;
-    v_spread(bits, values, out + i);
+    v_spread_h(bits, values, out + i);
     values += __builtin_popcount(bits);
   }
 #else
@@ -74,15 +78,37 @@ INLINE void coded_run(const gemm_tile *tile, const gemm_coded *coded, int rows, 
     const f16 *scale = coded->scale;
     for (int64_t k = 0, end = gemm_min(coded->first_run, tile->kc); k < tile->kc;
          end = gemm_min(end + coded->run, tile->kc), scale += NR) {
-      VF s[NV], w[NV];
-      UNROLL for (int v = 0; v < NV; v++) s[v] = v_widen(scale + v * VL);
+      VF s[NV], split[NV], w[NV];
+      UNROLL for (int v = 0; v < NV; v++) {
+        s[v] = v_widen(scale + v * VL);
+        split[v] = v_mul(s[v], v_set_f(8193));
+      }
       for (; k < end; k++, q += NR) {
-        UNROLL for (int v = 0; v < NV; v++) w[v] = v_half(v_mul(v_bytes(q + v * VL), s[v]));
+        UNROLL for (int v = 0; v < NV; v++) {
+          VF i = v_bytes(q + v * VL), t = v_mul(i, split[v]);
+          w[v] = v_sub_f(t, v_fnma(i, s[v], t));
+        }
         coded_step(tile, k, w, rows, mode, coded->min, fast, acc);
       }
     }
     return;
   }
+#ifdef v_spread
+  if (coded->kind == WEIGHT_SPARSE) {
+    const uint8_t *mask = coded->codes;
+    const f16 *values = coded->values;
+    for (int64_t k = 0; k < tile->kc; k++, mask += NR / 8) {
+      VF w[NV];
+      UNROLL for (int v = 0; v < NV; v++) {
+        unsigned bits = mask[v * VL / 8] | (unsigned)mask[v * VL / 8 + 1] << 8;
+        w[v] = v_spread(bits, values);
+        values += __builtin_popcount(bits);
+      }
+      coded_step(tile, k, w, rows, mode, coded->min, fast, acc);
+    }
+    return;
+  }
+#endif
   const VT t = v_table(coded->table);
   const uint8_t *codes = coded->codes;
   VI d[NV];
@@ -141,7 +167,13 @@ INLINE void coded_tile(const gemm_tile *tile, const gemm_coded *coded, int rows,
 
 CODED_KIND(int8, WEIGHT_INT8)
 CODED_KIND(uint4, WEIGHT_UINT4)
-#define CODED_TILES .tile = {[WEIGHT_INT8] = CODED_MODES(int8), [WEIGHT_UINT4] = CODED_MODES(uint4)}
+#ifdef v_spread
+CODED_KIND(sparse, WEIGHT_SPARSE)
+#define SPARSE_TILES [WEIGHT_SPARSE] = CODED_MODES(sparse),
+#else
+#define SPARSE_TILES
+#endif
+#define CODED_TILES .tile = {[WEIGHT_INT8] = CODED_MODES(int8), SPARSE_TILES [WEIGHT_UINT4] = CODED_MODES(uint4)}
 #else
 #define CODED_TILES .tile = {{{0}}}
 #endif

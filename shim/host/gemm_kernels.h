@@ -44,13 +44,14 @@ typedef struct {
   const f16 *scale;           /* INT8: [runs][nr] */
   int64_t first_run, run;     /* steps of k with the first scales; with each of the others */
   const float *table;         /* UINT4 */
+  const f16 *values;          /* SPARSE */
   int min;                    /* smallest exponent field of the panel */
   const unsigned char *record;
   int64_t k0;
 } gemm_coded;
 
 typedef void gemm_coded_fn(const gemm_tile *tile, const gemm_coded *coded);
-enum { GEMM_CODED_ROWS = 3 /* 1, 2 or 4 rows */, GEMM_CODED_KINDS = 2, GEMM_CODED_MODES = 3 /* the first of gemm_kind */ };
+enum { GEMM_CODED_ROWS = 3 /* 1, 2 or 4 rows */, GEMM_CODED_KINDS = 3, GEMM_CODED_MODES = 3 /* the first of gemm_kind */ };
 
 /* From codes to fp16. Both write whole vectors; values are [k][width]. */
 typedef struct {

@@ -37,7 +37,7 @@ typedef uint32x4_t VI;
 #define v_widen(p) vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(p)))
 #define v_narrow(p, v) vst1_u16(p, vreinterpret_u16_f16(vcvt_f16_f32(v)))
 
-#define v_half(v) vcvt_f32_f16(vcvt_f16_f32(v))
+#define v_fnma(a, b, c) vfmsq_f32(c, a, b)
 #define v_shr(v, n) vshrq_n_u32(v, n)
 static inline VF v_bytes(const int8_t *p) {
   int32_t four;

@@ -37,12 +37,11 @@ static uint32_t *count_before(const weight_codes *c) {
   return before;
 }
 
-static f16 sparse_at(const weight_codes *c, const uint32_t *before, int64_t i) {
-  if (!bit_at(c->mask, i)) return 0;
+/* Place of element i among the values. */
+static uint32_t place_of(const weight_codes *c, const uint32_t *before, int64_t i) {
   uint32_t at = before[i / 64];
   for (int64_t j = i / 64 * 64; j + 8 <= i; j += 8) at += (uint32_t)__builtin_popcount(c->mask[j / 8]);
-  at += (uint32_t)__builtin_popcount(c->mask[i / 8] & ((1u << i % 8) - 1));
-  return ((const f16 *)c->data)[at];
+  return at + (uint32_t)__builtin_popcount(c->mask[i / 8] & ((1u << i % 8) - 1));
 }
 
 /* -- Scales -------------------------------------------------------------------------------------------------------------- */
@@ -106,6 +105,30 @@ typedef struct {
   const gemm_kernels *kern;
 } coded_packer;
 
+static size_t fill_sparse(const coded_packer *packer, const coded_part *p, int64_t base, unsigned char *record) {
+  const coded_matrix *m = packer->matrix;
+  const weight_codes *c = m->codes;
+  size_t bits = ((size_t)(p->kc * p->width + 15) / 16 * 2 + 15) & ~(size_t)15, kept = 0;
+  coded_header header = {.codes = sizeof header, .values = (uint32_t)(sizeof header + bits)};
+  if (record) {
+    memset(record, 0, header.values);
+    memcpy(record, &header, sizeof header);
+  }
+  uint32_t place[GEMM_MAX_NR]; /* of the next value of each lane, when k runs through neighbours */
+  for (int i = 0; i < p->count; i++) place[i] = place_of(c, packer->before, base + i * m->s_lane);
+  for (int64_t k = 0; k < p->kc; k++) {
+    for (int i = 0; i < p->count; i++) {
+      int64_t from = base + i * m->s_lane + k * m->s_k, flat = k * p->width + i;
+      if (!bit_at(c->mask, from)) continue;
+      uint32_t at = m->s_k == 1 ? place[i]++ : place_of(c, packer->before, from);
+      if (record) record[header.codes + (size_t)flat / 8] |= (uint8_t)(1 << flat % 8);
+      if (record) memcpy(record + header.values + 2 * kept, (const f16 *)c->data + at, 2);
+      kept++;
+    }
+  }
+  return header.values + 2 * kept;
+}
+
 /* Header and codes at record; sizes only when it is NULL. */
 static size_t fill_record(const coded_packer *packer, const coded_part *p, int64_t run, unsigned char *record) {
   const coded_matrix *m = packer->matrix;
@@ -117,8 +140,15 @@ static size_t fill_record(const coded_packer *packer, const coded_part *p, int64
     int64_t groups = groups_of(m->left, p->width, p->lanes, p->kc);
     size_t size = header.codes + (size_t)(groups * stride_of(m->left, p->width, p->lanes) * p->lanes * 4);
     if (record) memset(record, 0, size);
+    int64_t whole = 0; /* steps whose eight nibbles are a word of the source */
+    if (record && !m->left && m->s_k == 1 && base % 2 == 0 && m->s_lane % 2 == 0) {
+      whole = p->kc / 8 * 8;
+      for (int i = 0; i < p->count; i++)
+        for (int64_t k = 0; k < whole; k += 8)
+          memcpy(record + header.codes + 4 * (k / 8 * p->width + i), (const uint8_t *)c->data + (base + i * m->s_lane + k) / 2, 4);
+    }
     if (record)
-      for (int64_t k = 0; k < p->kc; k++)
+      for (int64_t k = whole; k < p->kc; k++)
         for (int i = 0; i < p->count; i++)
           set_nibble(m, p, record + header.codes, k, i, nibble_at(c->data, base + i * m->s_lane + k * m->s_k));
     if (record) memcpy(record, &header, sizeof header);
@@ -143,22 +173,7 @@ static size_t fill_record(const coded_packer *packer, const coded_part *p, int64
     }
     return header.codes + (size_t)values;
   }
-  size_t bits = ((size_t)(values + 15) / 16 * 2 + 15) & ~(size_t)15;
-  header.values = header.codes + (uint32_t)bits;
-  size_t kept = 0;
-  if (record) memset(record, 0, header.values);
-  for (int64_t k = 0; k < p->kc; k++) {
-    for (int i = 0; i < p->count; i++) {
-      f16 v = sparse_at(c, packer->before, base + i * m->s_lane + k * m->s_k);
-      int64_t flat = k * p->width + i;
-      if (!v) continue;
-      if (record) record[header.codes + (size_t)flat / 8] |= (uint8_t)(1 << flat % 8);
-      if (record) memcpy(record + header.values + 2 * kept, &v, 2);
-      kept++;
-    }
-  }
-  if (record) memcpy(record, &header, sizeof header);
-  return header.values + 2 * kept;
+  return fill_sparse(packer, p, base, record);
 }
 
 static coded_header header_of(const unsigned char *record) {
@@ -288,7 +303,7 @@ static void get_coded(const gemm_source *s, int64_t first, int64_t count, int wi
   }
   c->coded = (gemm_coded){.kind = c->matrix.codes->kind, .codes = record + h.codes, .table = c->table, .run = c->run,
                           .scale = (const f16 *)(const void *)(record + sizeof h), .first_run = c->run - k0 % c->run,
-                          .min = h.min, .record = record, .k0 = k0};
+                          .min = h.min, .values = (const f16 *)(const void *)(record + h.values), .record = record, .k0 = k0};
   out->max = h.max;
   out->min = h.min;
   out->coded = &c->coded;
@@ -304,7 +319,7 @@ void gemm_coded_expand(const gemm_source *s, int64_t kc, int width, uint16_t *v,
 gemm_source coded_source(coded_panels *c, const coded_matrix *matrix, int64_t index, const void *packed, bool ane, bool lazy) {
   *c = (coded_panels){.matrix = *matrix, .packed = packed, .run = coded_run_of(matrix)};
   c->offsets = c->packed + (size_t)index * table_size(matrix);
-  c->lazy = lazy && matrix->codes->kind != WEIGHT_SPARSE;
+  c->lazy = lazy && gemm_kernels_get()->coded.tile[matrix->codes->kind][GEMM_FAST][0];
   for (int i = 0; i < 16 && matrix->codes->kind == WEIGHT_UINT4; i++) c->table[i] = f16_to_float(matrix->codes->table[i]);
   return (gemm_source){.get = get_coded, .ctx = c, .ane = ane};
 }

@@ -114,6 +114,34 @@ TEST(one_column) {
     check_gemm(random_in(1, 60), 1, random_in(1, 600), (enum weight_kind)(i % 3), random_bits() & 1, random_in(1, 2));
 }
 
+/* Every code with every significand of a scale, at exponents where the product is subnormal, normal, and near the largest. */
+TEST(every_product) {
+  enum { N = 1024 };
+  static int8_t q[N];
+  static f16 scale[N], y[N];
+  const f16 one = 0x3c00;
+  for (int code = -127; code <= 127; code++) {
+    for (int e = 0; e < 31; e += 3) {
+      memset(q, code, sizeof q);
+      for (int i = 0; i < N; i++) scale[i] = (f16)(e << 10 | i);
+      weight_codes codes = {.kind = WEIGHT_INT8, .data = q, .table = scale, .elements = N, .run = 1, .tables = N};
+      gemm_args g = {.profile = {.mode = NUM_FAST, .family = 2}, .batch = 1, .m = 1, .n = N, .k = 1, .x_row = 1, .x_col = 1,
+                     .w_row = 1, .w_col = 1, .bias_axis = -1, .x = &one, .y = y, .codes = &codes};
+      void *packed = dirty_scratch(gemm_packed_codes_size(&g));
+      gemm_pack_codes(&g, packed);
+      g.packed_w = packed;
+      run_split(run_gemm, &g, gemm_units(&g), gemm_scratch(&g));
+      free(packed);
+      for (int i = 0; i < N; i++) {
+        f16 expected = f16_from_float((float)code * f16_to_float(scale[i]));
+        if ((y[i] & 0x7fff) == 0 && (expected & 0x7fff) == 0) continue;
+        CHECK(y[i] == expected, "%d * %04x: %04x, expected %04x", code, scale[i], y[i], expected);
+        if (y[i] != expected) return;
+      }
+    }
+  }
+}
+
 /* Scales along k do not go with panels. */
 TEST(refused) {
   weights w = make_weights(WEIGHT_INT8, 24, 6, 1);
@@ -198,6 +226,7 @@ static int tests(void) {
   RUN(products);
   RUN(rows);
   RUN(one_column);
+  RUN(every_product);
   RUN(refused);
   RUN(convolutions);
   RUN(bytes);
