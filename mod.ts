@@ -87,6 +87,19 @@ export {
   type Fp16Verdict,
   predictFp16Divergence,
 } from "./src/targets/divergence.ts";
+export {
+  type Bound,
+  type CostChip,
+  estimate,
+  type EstimateOptions,
+  type EstimateProvenance,
+  estimateProvenance,
+  type PeakProjection,
+  projectPeak,
+  type Roofline,
+  roofline,
+  type RooflineRow,
+} from "./src/targets/cost.ts";
 export { crossCompileCheck } from "./src/compile/cross_check.ts";
 export {
   categories,

@@ -35,8 +35,13 @@ const PAGES: readonly (readonly [string, () => string])[] = [
   ["docs/capabilities.md", () => capabilitiesPage(MARK)],
 ];
 
-/** `deno fmt` decides about table padding, so pages are compared and written in its form. */
-async function formatted(text: string): Promise<string> {
+/**
+ * Markdown as `deno fmt` writes it, table padding included.
+ *
+ * @param text The page.
+ * @returns The same in its final form.
+ */
+export async function formatted(text: string): Promise<string> {
   const child = new Deno.Command(Deno.execPath(), {
     args: ["fmt", "--ext=md", "--line-width=120", "-"],
     stdin: "piped",
