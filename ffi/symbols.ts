@@ -82,6 +82,31 @@ export const SYMBOLS = {
   },
   af_signaled_value: { parameters: [/* program */ "pointer"], result: "u64" },
 
+  af_explain: {
+    parameters: [
+      /* device */ "pointer",
+      /* mil_path */ "buffer",
+      /* target */ "buffer",
+      /* text */ "buffer",
+      /* size */ "u64",
+      /* length */ "buffer",
+    ],
+    result: "i32",
+  },
+  af_report: {
+    parameters: [
+      /* device */ "pointer",
+      /* mil_path */ "buffer",
+      /* n_inputs */ "u32",
+      /* data */ "buffer",
+      /* bytes */ "buffer",
+      /* text */ "buffer",
+      /* size */ "u64",
+      /* length */ "buffer",
+    ],
+    result: "i32",
+  },
+
   af_f32_to_f16: { parameters: [/* dst */ "buffer", /* src */ "buffer", /* n */ "u64"], result: "void" },
   af_f16_to_f32: { parameters: [/* dst */ "buffer", /* src */ "buffer", /* n */ "u64"], result: "void" },
 } as const satisfies Deno.ForeignLibraryInterface;

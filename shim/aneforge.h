@@ -121,6 +121,18 @@ AF_API uint64_t af_program_error(af_program *program, char *text, uint64_t size)
 /* Value of the completion event when it was last looked at (submit and wait): the number of submits that ended. */
 AF_API uint64_t af_signaled_value(af_program *program);
 
+/* -- Inspection, where the provider allows it (AF_E_MISSING otherwise) ------------------------------------------------ */
+
+/* Both give text in a buffer of the caller, NUL-terminated and cut to size bytes; *length is its full length. */
+
+/* How the engine would run the program file: steps, fused groups, memory. target: as in af_compile_check. */
+AF_API af_status af_explain(af_device *device, const char *mil_path, const char *target, char *text, uint64_t size,
+                            uint64_t *length);
+/* Runs the program file once, operation by operation, and counts what the arithmetic lost: a line per operation.
+ * data: the inputs in port order one behind the other, bytes[i] each. */
+AF_API af_status af_report(af_device *device, const char *mil_path, uint32_t n_inputs, const void *data,
+                           const uint64_t *bytes, char *text, uint64_t size, uint64_t *length);
+
 /* -- Conversion ------------------------------------------------------------------------------------------------------ */
 
 /* Nearest even; overflow to infinity; NaN stays NaN. */

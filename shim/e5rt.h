@@ -98,4 +98,15 @@ typedef int64_t e5rt_error_code_t;
 /* Optional export of an implementation: why the last call on this thread failed. Apple's has none. */
 #define E5RT_ERROR_TEXT_SYMBOL "aneforge_host_error_text"
 
+/* Optional exports of an implementation that shows its work; Apple's does not. Text goes to a buffer of the caller,
+ * NUL-terminated and cut to size bytes; the result is its full length, or -1 with the reason as the text.
+ *   explain  the plan of a program file for a target (NULL or "": this machine's): steps, fused groups, memory
+ *   report   one run of a program file, operation by operation, with what the arithmetic lost: a line per operation. data
+ *            holds the inputs in port order one behind the other, bytes[i] each */
+#define E5RT_EXPLAIN_SYMBOL "aneforge_host_explain"
+#define E5RT_REPORT_SYMBOL "aneforge_host_report"
+typedef int64_t e5rt_explain_fn(const char *mil_path, const char *target, char *text, uint64_t size);
+typedef int64_t e5rt_report_fn(const char *mil_path, uint32_t n_inputs, const void *data, const uint64_t *bytes, char *text,
+                               uint64_t size);
+
 #endif

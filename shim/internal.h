@@ -36,6 +36,8 @@ typedef struct {
   void (*block_release)(const void *block);
   void *stack_block; /* address of the class _NSConcreteStackBlock: the isa of a block on the stack */
   const char *(*error_text)(void);
+  e5rt_explain_fn *explain;
+  e5rt_report_fn *report;
 } af_vendor;
 
 struct af_device {

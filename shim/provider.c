@@ -32,6 +32,14 @@ static const symbol block_symbols[] = {
     {"_NSConcreteStackBlock", offsetof(af_vendor, stack_block), false},
 };
 
+/* What only this project's implementation has. */
+static const symbol own_symbols[] = {
+    {E5RT_ERROR_TEXT_SYMBOL, offsetof(af_vendor, error_text), false},
+    {E5RT_EXPLAIN_SYMBOL, offsetof(af_vendor, explain), false},
+    {E5RT_REPORT_SYMBOL, offsetof(af_vendor, report), false},
+};
+
+enum { N_OWN_SYMBOLS = sizeof own_symbols / sizeof *own_symbols };
 enum { N_SYMBOLS = sizeof symbols / sizeof *symbols, N_BLOCK_SYMBOLS = sizeof block_symbols / sizeof *block_symbols };
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
@@ -83,8 +91,10 @@ static bool resolve_all(af_vendor *vendor, void *image, void *block_image, const
     complete = false;
     append(&error, " ", s->name, "");
   }
-  void *error_text = dlsym(image, E5RT_ERROR_TEXT_SYMBOL);
-  memcpy(&vendor->error_text, &error_text, sizeof error_text);
+  for (int i = 0; i < N_OWN_SYMBOLS; i++) {
+    void *address = dlsym(image, own_symbols[i].name);
+    memcpy((char *)vendor + own_symbols[i].offset, &address, sizeof address);
+  }
   return complete;
 }
 

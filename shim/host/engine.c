@@ -61,23 +61,27 @@ static engine_port *make_ports(mil_value *const *values, int n) {
   return ports;
 }
 
-engine_program *engine_compile(const char *mil_path, const char *target, char *error, size_t error_size) {
-  char spare[1];
-  if (!error || !error_size) error = spare, error_size = sizeof spare;
-  error[0] = 0;
+mil_program *engine_read(const char *mil_path, const char *target, num_profile *profile, bool *loadable, char *error,
+                         size_t error_size) {
   char own[TARGET_SIZE], asked[TARGET_SIZE];
   tidy_target(own_target(), own);
   tidy_target(target, asked);
   const char *arch = mil_target_family(asked) ? asked : own; /* like Apple's: what it does not know is for itself */
+  *loadable = !strcmp(arch, own);
+  return set_profile(arch, profile, error, error_size) ? mil_read(mil_path, arch, error, error_size) : NULL;
+}
+
+engine_program *engine_compile(const char *mil_path, const char *target, char *error, size_t error_size) {
+  char spare[1];
+  if (!error || !error_size) error = spare, error_size = sizeof spare;
+  error[0] = 0;
   num_profile profile;
-  if (!set_profile(arch, &profile, error, error_size)) return NULL;
   engine_program *program = calloc(1, sizeof *program);
   if (!program) {
     snprintf(error, error_size, "out of memory");
     return NULL;
   }
-  program->loadable = !strcmp(arch, own);
-  program->mil = mil_read(mil_path, arch, error, error_size);
+  program->mil = engine_read(mil_path, target, &profile, &program->loadable, error, error_size);
   const char *fuse = getenv("ANEFORGE_HOST_FUSE");
   if (program->mil && plan_build(&program->plan, program->mil, profile, !fuse || strcmp(fuse, "0"), error, error_size)) {
     program->input = make_ports(program->mil->param, program->mil->n_params);

@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "mil.h"
+#include "numerics.h"
 
 typedef struct engine_program engine_program;
 
@@ -14,6 +15,10 @@ typedef struct {
   mil_type type;
   size_t bytes; /* elements * element size, unrounded */
 } engine_port;
+
+/* Read and check the program for a target as engine_compile does, and say which arithmetic that target has. */
+mil_program *engine_read(const char *mil_path, const char *target, num_profile *profile, bool *loadable, char *error,
+                         size_t error_size);
 
 /* Read, check and plan the program in the text file mil_path ("@model_path" in it is the file's directory).
  * target: compiler target such as "h13"; NULL or "" means ANEFORGE_TARGET, else h13.

@@ -453,15 +453,20 @@ static bool lower_all(plan *p) {
   return true;
 }
 
-bool plan_build(plan *p, const mil_program *mil, num_profile profile, bool fuse, char *error, size_t error_size) {
-  *p = (plan){.mil = mil, .profile = profile, .fuse = fuse, .error = error, .error_size = error_size};
+bool plan_lower(plan *p, const mil_program *mil, num_profile profile, char *error, size_t error_size) {
+  *p = (plan){.mil = mil, .profile = profile, .error = error, .error_size = error_size};
   if (error_size) error[0] = 0;
   if (!lower_all(p)) return false;
   plan_drop_dead(p);
   if (!plan_fold(p) || !bind_outputs(p)) return false;
   plan_drop_dead(p);
   plan_bias(p);
-  if (p->failed) return false;
+  return !p->failed;
+}
+
+bool plan_build(plan *p, const mil_program *mil, num_profile profile, bool fuse, char *error, size_t error_size) {
+  if (!plan_lower(p, mil, profile, error, error_size)) return false;
+  p->fuse = fuse;
   if (fuse && !plan_see_through(p)) return false;
   return plan_fuse(p) && plan_memory(p) && plan_emit(p) && !p->failed;
 }

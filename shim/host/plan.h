@@ -134,6 +134,8 @@ typedef struct {
 
 /* -- plan.c */
 bool plan_build(plan *p, const mil_program *mil, num_profile profile, bool fuse, char *error, size_t error_size);
+/* The first half of it: nodes in an order they can run in, constants folded, biases taken, no steps yet. */
+bool plan_lower(plan *p, const mil_program *mil, num_profile profile, char *error, size_t error_size);
 void plan_free(plan *p);
 /* Zeroed memory that lives as long as the plan; NULL (and a message) when there is none. */
 void *plan_alloc(plan *p, size_t bytes);

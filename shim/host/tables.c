@@ -151,6 +151,16 @@ f16 table_atan(f16 x) {
   return f16_rha(value(odd_table(&atan_first_knots, x)) + value(odd_table(&atan_second_knots, x)));
 }
 
+/* Where the pieces between and beside the knots end; atan has no line beside its last knot but a long one. */
+bool table_clamps(table_id table, f16 x) {
+  static const knot_table *const tables[] = {&gelu_knots, &tanh_knots, &sigmoid_knots, &half_tanh_knots, &erf_knots,
+                                             &atan_second_knots};
+  const knot_table *t = tables[table];
+  double v = t->first < 0 && table != TABLE_ATAN ? value(x) : fabs(value(x));
+  if (table == TABLE_GELU && v > value(t->knot[32])) return true; /* a line of slope 1 */
+  return v > value(t->hi) || (v < value(t->lo) && table != TABLE_ATAN);
+}
+
 /* sin(x + quarter * pi / 2). The argument is reduced exactly: pi/2 in two parts, the first short enough that its multiples
  * are exact for every fp16 value. */
 static f16 quarter_wave(f16 x, int quarter) {

@@ -14,6 +14,11 @@ f16 table_atan(f16 x);
 f16 table_sin(f16 x);
 f16 table_cos(f16 x);
 
+/* Whether x lies beyond the knots of one of the tables above: the result is then a constant, for large x of gelu x itself,
+ * and for erf not from the table. */
+typedef enum { TABLE_GELU, TABLE_TANH, TABLE_SIGMOID, TABLE_HALF_TANH, TABLE_ERF, TABLE_ATAN } table_id;
+bool table_clamps(table_id table, f16 x);
+
 f16 table_exp(f16 x);
 f16 table_exp2(f16 x);
 f16 table_log(f16 x);

@@ -111,14 +111,16 @@ static void write_file(const char *path, const void *data, size_t bytes) {
   }
 }
 
-/* Writes and compiles; prints the reason and returns NULL when that fails. Frees the text unless keep is set. */
-__attribute__((unused)) static engine_program *mil_compile(mil_text *t, bool keep, char *error, size_t error_size) {
-  char dir[] = "/tmp/aneforge-engine-XXXXXX", path[64], weights[64];
+enum { MIL_PATH_SIZE = 64 };
+
+/* Writes the program into a new directory; path gets the place of its text. */
+__attribute__((unused)) static void mil_write(const mil_text *t, char path[MIL_PATH_SIZE]) {
+  char dir[] = "/tmp/aneforge-engine-XXXXXX", weights[MIL_PATH_SIZE];
   if (!mkdtemp(dir)) {
     perror(dir);
     exit(2);
   }
-  snprintf(path, sizeof path, "%s/model.mil", dir);
+  snprintf(path, MIL_PATH_SIZE, "%s/model.mil", dir);
   snprintf(weights, sizeof weights, "%s/weights.bin", dir);
   uint8_t header[64] = {0};
   uint32_t version = 2;
@@ -137,12 +139,28 @@ __attribute__((unused)) static engine_program *mil_compile(mil_text *t, bool kee
           t->sig ? t->sig : "", t->body ? t->body : "", t->outs ? t->outs : "");
   fclose(f);
   write_file(path, text, size);
-  engine_program *program = engine_compile(path, NULL, error, error_size);
-  if (!program && getenv("ANEFORGE_TEST_SHOW")) printf("%s\n%s", error, text);
+  if (getenv("ANEFORGE_TEST_SHOW")) printf("%s", text);
   free(text);
+}
+
+/* Removes the directory of a written program. */
+__attribute__((unused)) static void mil_remove(const char path[MIL_PATH_SIZE]) {
+  char dir[MIL_PATH_SIZE], weights[MIL_PATH_SIZE + 16];
+  snprintf(dir, sizeof dir, "%s", path);
+  *strrchr(dir, '/') = 0;
+  snprintf(weights, sizeof weights, "%s/weights.bin", dir);
   unlink(path);
-  unlink(weights); /* the mapping stays */
+  unlink(weights);
   rmdir(dir);
+}
+
+/* Writes and compiles; prints the reason and returns NULL when that fails. Frees the text unless keep is set. */
+__attribute__((unused)) static engine_program *mil_compile(mil_text *t, bool keep, char *error, size_t error_size) {
+  char path[MIL_PATH_SIZE];
+  mil_write(t, path);
+  engine_program *program = engine_compile(path, NULL, error, error_size);
+  if (!program && getenv("ANEFORGE_TEST_SHOW")) printf("%s\n", error);
+  mil_remove(path); /* the mapping stays */
   if (!keep) mil_text_free(t);
   return program;
 }
