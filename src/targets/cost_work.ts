@@ -129,6 +129,12 @@ export function countWork(outs: readonly Tensor[], winograd: boolean): Work {
   };
 }
 
+/** Operations of the multiply-accumulate array; the vector unit does the rest. */
+function isProduct(op: string): boolean {
+  const category = OPS.get(op)?.category;
+  return category === "linear" || category === "convolution";
+}
+
 /** What does not depend on the nodes before it. */
 function countNode(node: Tensor, winograd: boolean, leaves: boolean): Omit<NodeWork, "read" | "again"> {
   const bridge = isBridge(node.op);
@@ -141,7 +147,7 @@ function countNode(node: Tensor, winograd: boolean, leaves: boolean): Omit<NodeW
     arrayFlops: winograd ? flops * winogradShare(node) : flops,
     weights: 2 * weightElements(node),
     packable: node.op === "matmul",
-    pass: idle || flops > 0 ? undefined : PASSES[node.op] ?? "elementwise",
+    pass: idle || isProduct(node.op) ? undefined : PASSES[node.op] ?? "elementwise",
     elements: node.inputs.reduce((most, { size }) => Math.max(most, size), node.size),
     step: !idle,
     written: leaves ? bytes : 0,
