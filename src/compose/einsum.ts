@@ -19,9 +19,8 @@ const ALPHABET = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
 
 /** Letters of one subscript, with `...` replaced by the last `rank - letters` of the free ones. */
 function expand(subscript: string, rank: number, free: readonly string[]): string[] {
-  const [before, after, more] = subscript.split("...");
+  const [before, after] = subscript.split("...");
   if (after === undefined) return [...subscript];
-  if (more !== undefined) throw new ArgumentError(`einsum: subscript ${subscript} has more than one ellipsis`);
   const count = Math.max(rank - before!.length - after.length, 0);
   return [...before!, ...free.slice(free.length - count), ...after];
 }
