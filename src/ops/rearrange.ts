@@ -14,9 +14,9 @@ import { checkRank, type Shape, show } from "../graph/shape.ts";
 import type { Lowering } from "../mil/text.ts";
 
 /** [N, C / r^2, H r, W r]. */
-function grown(op: string, shape: Shape, r: number): Shape {
+function grown(op: string, shape: Shape, label: string, r: number): Shape {
   checkRank(op, "x", shape, 4, "[N, C, H, W]");
-  checkInteger(op, "factor", r, 1);
+  checkInteger(op, label, r, 1);
   const [N, C, H, W] = shape as [number, number, number, number];
   if (C % (r * r) !== 0) {
     throw new ShapeError(`${op}: blocks of ${r} x ${r} do not divide the ${C} channels of x ${show(shape)}`);
@@ -25,9 +25,9 @@ function grown(op: string, shape: Shape, r: number): Shape {
 }
 
 /** [N, C r^2, H / r, W / r]. */
-function shrunk(op: string, shape: Shape, r: number): Shape {
+function shrunk(op: string, shape: Shape, label: string, r: number): Shape {
   checkRank(op, "x", shape, 4, "[N, C, H, W]");
-  checkInteger(op, "factor", r, 1);
+  checkInteger(op, label, r, 1);
   const [N, C, H, W] = shape as [number, number, number, number];
   if (H % r !== 0 || W % r !== 0) {
     throw new ShapeError(`${op}: blocks of ${r} x ${r} do not tile the ${H} x ${W} pixels of x ${show(shape)}`);
@@ -52,7 +52,7 @@ function rearrangement(
     category: "shape",
     summary,
     attrs: { [key]: "height and width of a block" } as { [K in Key]: string },
-    infer: ([x], attrs) => ({ shape: extents(name, x!.shape, attrs[key]) }),
+    infer: ([x], attrs) => ({ shape: extents(name, x!.shape, key, attrs[key]) }),
     lower,
     gradient: ({ g, node, apply }) => [apply(inverse, [g], { [key]: node.attrs[key] })],
   });
