@@ -36,7 +36,7 @@ export interface Values {
   avoid?: readonly number[];
   /** These values instead of random ones. */
   data?: readonly number[];
-  dtype?: "fp16" | "uint8" | "int8";
+  dtype?: "fp16" | "uint8" | "int8" | "uint16" | "int16";
 }
 
 /**
@@ -73,7 +73,7 @@ export interface OpCase {
 }
 
 /**
- * Operations whose kernel the host device may lack. A program with one of them is either refused by name or computes what
+ * Operations, and element types of ports, whose kernel the host device may lack. A program with one of them is either refused by name or computes what
  * it should.
  */
 export const MAY_LACK_KERNEL: ReadonlySet<string> = new Set([
@@ -90,6 +90,8 @@ export const MAY_LACK_KERNEL: ReadonlySet<string> = new Set([
   "space_to_depth",
   "depth_to_space",
   "einsum",
+  "uint16",
+  "int16",
 ]);
 
 /** Whether a refusal is the host device's lack of one of those kernels. */
@@ -316,7 +318,7 @@ function moved(op: string, title: string, shapes: readonly (readonly number[])[]
 }
 
 function sourceCases(): OpCase[] {
-  const integers = (dtype: "uint8" | "int8", lo: number, hi: number): OpCase => ({
+  const integers = (dtype: "uint8" | "int8" | "uint16" | "int16", lo: number, hi: number): OpCase => ({
     op: "cast",
     title: `${dtype} [2,5]`,
     inputs: [{ shape: [2, 5], dtype, lo, hi }],
@@ -334,6 +336,8 @@ function sourceCases(): OpCase[] {
     { ...moved("const_array", "a number", [[2, 3]], ([x]) => x!.maximum(0.5)), gradient: false },
     integers("uint8", 0, 255),
     integers("int8", -128, 127),
+    integers("uint16", 0, 65503),
+    integers("int16", -32768, 32767),
     {
       ...moved("logical_not", "of a comparison", [[3, 5]], ([x]) => x!.greater(0).logicalNot().select(1, 0)),
       gradient: false,
