@@ -45,7 +45,15 @@ export { Paired, paired, pairedSubtract } from "./src/paired.ts";
 export * as special from "./src/special.ts";
 export { array, NDArray, type NestedArray, type TensorData, type TypedArray } from "./src/graph/ndarray.ts";
 export { onWarning, silence, WARNING_KINDS, type WarningHandler, type WarningKind } from "./src/warnings.ts";
-export { compile, compileMulti, type CompileOptions } from "./src/compile/compile.ts";
+export { compile, compileMulti, type CompileOptions, type OptLevel, tune, type Tuned } from "./src/compile/compile.ts";
+export type { Compression, CompressionOptions } from "./src/compile/compression.ts";
+export type { TuneOptions, TuneTrial } from "./src/compile/tune.ts";
+export {
+  type PrecisionKind,
+  type PrecisionRecord,
+  type PrecisionRisk,
+  precisionRisk,
+} from "./src/compile/precision.ts";
 export { resetCompileBreaker } from "./src/compile/backoff.ts";
 export type { LoadedProgram, PortInfo, PortKey, Runner } from "./src/compile/runner.ts";
 export { Model } from "./src/compile/model.ts";

@@ -292,11 +292,11 @@ Deno.test("graphs that cannot be compiled are refused", () => {
   assertThrows(() => af.compile(x.relu(), { target: "h99" }), af.ArgumentError, 'unknown target "h99"');
   assertThrows(() => af.compile(x.relu(), { target: "h12" }), af.UnsupportedOpError, "MIL is only supported for H13+");
   const option = (options: unknown) => () => af.compile(x.relu(), options as CompileOptions);
-  assertThrows(option({ opt: 1 }), af.UnsupportedOpError, "opt=1 is not available");
-  assertThrows(option({ opt: "max" }), af.UnsupportedOpError, 'opt="max"');
-  assertThrows(option({ opt: 7 }), af.ArgumentError, "unknown opt=7 (use 0, 1, 2, or 'max')");
-  assertThrows(option({ compress: "int8" }), af.UnsupportedOpError, "compressed weights are not available");
-  assertThrows(option({ int8: true }), af.UnsupportedOpError, "int8 weights are not available");
+  assertThrows(option({ opt: 7 }), af.ArgumentError, "unknown opt=7 (use 0, 1, 2, 'max', or 'routes')");
+  assertThrows(option({ validate: 1 }), af.ArgumentError, "validate must be true or false");
+  assertThrows(() => af.compileMulti([x.relu()], { opt: 1 }), af.UnsupportedOpError, "compiles graphs as written");
+  assertThrows(() => af.compileMulti([x.relu()], { validate: true }), af.UnsupportedOpError, "precisionRisk");
+  assertThrows(option({ compress: "int7" }), af.ArgumentError, 'unknown compress="int7"');
   assertThrows(option({ builddir: "x" }), af.ArgumentError, 'unknown option "builddir"');
   assertThrows(option({ buildDir: "" }), af.ArgumentError, "buildDir must be the path");
   assertThrows(option({ buildDir: 3 }), af.ArgumentError, "buildDir must be the path");

@@ -5,24 +5,34 @@
  */
 
 import { openDevice } from "../../ffi/device.ts";
-import { Program } from "../../ffi/program.ts";
-import { envNumber, envText } from "../env.ts";
 import { ArgumentError, UnsupportedOpError } from "../errors.ts";
-import { isPortDtype, type PortDtype } from "../graph/dtype.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import { topologicalOrder } from "../graph/topo.ts";
-import { emitMil, type MilPort, type MilProgram } from "../mil/emit.ts";
+import { estimate } from "../targets/cost.ts";
 import { warnSlices } from "../targets/divergence.ts";
 import { requireFit } from "../targets/preflight.ts";
 import { familyOf, supportsMil, type Target } from "../targets/targets.ts";
-import { compileBreaker } from "./backoff.ts";
-import { writeProgram } from "./cache.ts";
+import { warn } from "../warnings.ts";
+import { build, computed, Stages } from "./build.ts";
+import { checkCompression, COMPRESSION_OPTIONS, type CompressionOptions, compressorOf } from "./compression.ts";
 import { Model } from "./model.ts";
 import { MultiModel } from "./multi_model.ts";
-import type { LoadedProgram, PortInfo } from "./runner.ts";
+import { signalPrecision } from "./precision.ts";
+import { cheapestRoutes, cheapestVariant, chooseMeasured, type TuneOptions, type TuneTrial } from "./tune.ts";
+
+/**
+ * How much is done to a graph before it is compiled:
+ *
+ * - `0`: nothing, the program text is that of the graph as written;
+ * - `"routes"`: what changes nothing is dropped (a reshape of a reshape, a factor 1, ..), and of operations that have two
+ *   forms the cheaper one is taken. Every value stays the same;
+ * - `1`: also constants are folded and chains of scalar factors or terms joined, when the estimate says it is no slower;
+ * - `2` or `"max"`: the variants are measured on the device, see {@linkcode tune}.
+ */
+export type OptLevel = 0 | 1 | 2 | "max" | "routes";
 
 /** Options of {@linkcode compile} and {@linkcode compileMulti}. */
-export interface CompileOptions {
+export interface CompileOptions extends CompressionOptions {
   /** Directory for the program's files, always written. Default: a directory in the cache, named by their hash. */
   buildDir?: string;
   /**
@@ -30,40 +40,34 @@ export interface CompileOptions {
    * for the device at hand. Default: the device's own.
    */
   target?: Target;
-  /** Optimisation level. Only 0, which is the default: the graph as it was written. */
-  opt?: 0;
+  /** How much is done to the graph (default `"routes"`). {@linkcode compileMulti} takes graphs as they are: only 0. */
+  opt?: OptLevel;
+  /**
+   * Throw, instead of warning, when the graph has a pattern that loses accuracy in fp16; see `precisionRisk`. Not for
+   * {@linkcode compileMulti} (default `false`).
+   */
+  validate?: boolean;
 }
 
-/** Options that exist elsewhere in this field, and why they are refused here. */
-const UNAVAILABLE: Readonly<Record<string, string>> = {
-  compress: "weights are written as fp16; compressed weights are not available",
-  compressAtol: "weights are written as fp16; compressed weights are not available",
-  blockSize: "weights are written as fp16; compressed weights are not available",
-  int8: "weights are written as fp16; int8 weights are not available",
-  validate: "there is no precision check at compile time; compare against a float64 reference instead",
-};
-
+const KNOWN: readonly string[] = ["buildDir", "target", "opt", "validate", ...COMPRESSION_OPTIONS];
 const OPT_LEVELS: readonly unknown[] = [0, 1, 2, "max", "routes"];
 
 function checkOptions(call: string, options: CompileOptions): void {
   for (const [key, value] of Object.entries(options)) {
-    if (value === undefined || key === "buildDir" || key === "target" || key === "opt") continue;
-    const reason = UNAVAILABLE[key];
-    if (reason) throw new UnsupportedOpError(`${call}: ${key}=${JSON.stringify(value)}: ${reason}`);
-    throw new ArgumentError(`${call}: unknown option ${JSON.stringify(key)}; the options are buildDir, target and opt`);
+    if (value === undefined || KNOWN.includes(key)) continue;
+    throw new ArgumentError(`${call}: unknown option ${JSON.stringify(key)}; the options are ${KNOWN.join(", ")}`);
   }
-  const { opt, buildDir } = options as { opt?: unknown; buildDir?: unknown };
+  const { opt, buildDir, validate } = options as Record<string, unknown>;
   if (opt !== undefined && !OPT_LEVELS.includes(opt)) {
-    throw new ArgumentError(`${call}: unknown opt=${JSON.stringify(opt)} (use 0, 1, 2, or 'max')`);
+    throw new ArgumentError(`${call}: unknown opt=${JSON.stringify(opt)} (use 0, 1, 2, 'max', or 'routes')`);
   }
-  if (opt) {
-    throw new UnsupportedOpError(
-      `${call}: opt=${JSON.stringify(opt)} is not available; programs are compiled with opt=0`,
-    );
+  if (validate !== undefined && typeof validate !== "boolean") {
+    throw new ArgumentError(`${call}: validate must be true or false, got ${JSON.stringify(validate)}`);
   }
   if (buildDir !== undefined && (typeof buildDir !== "string" || buildDir === "")) {
     throw new ArgumentError(`${call}: buildDir must be the path of a directory, got ${JSON.stringify(buildDir)}`);
   }
+  checkCompression(call, options);
 }
 
 /** Capability family to compile for: of `target` when given, else the device's. */
@@ -77,12 +81,31 @@ function resolveFamily(call: string, target: Target | undefined): number {
   );
 }
 
-/** Program text of a graph that fits the target's family. */
-function lowerFor(call: string, outs: readonly Tensor[], target: Target | undefined): MilProgram {
+/** Capability family of the target, once the graphs are known to fit it. */
+function gate(call: string, outs: readonly Tensor[], target: Target | undefined): number {
   const family = resolveFamily(call, target);
   warnSlices(call, outs, family);
   requireFit(call, outs, family);
-  return emitMil(outs, { family });
+  return family;
+}
+
+/** A program that takes less than this many floors is mostly dispatch. */
+const FLOOR_FACTOR = 1.5;
+/** Microseconds of an empty dispatch, by the measurements the original's estimate rests on. */
+const FLOOR_US = 63.3;
+
+/** Warns about a program whose cost is that of starting it; once per estimate, since most small programs share one. */
+function signalFloor(call: string, out: Tensor): void {
+  const us = estimate(out, { model: "original" });
+  if (us > FLOOR_FACTOR * FLOOR_US) return;
+  warn(
+    "dispatch-floor",
+    `${call}: this program takes about ${
+      us.toFixed(1)
+    } us by estimate, where starting any program takes ${FLOOR_US} us; ` +
+      "put more work into one program, or several items into one batch",
+    `${us}`,
+  );
 }
 
 function checkGraph(call: string, outs: readonly Tensor[]): void {
@@ -94,70 +117,28 @@ function checkGraph(call: string, outs: readonly Tensor[]): void {
   }
 }
 
-/**
- * A value that is computed: an input times 1, since an empty body does not survive the device's compiler.
- *
- * @param out The value asked for.
- * @returns The value itself unless it is an input.
- */
-export function computed(out: Tensor): Tensor {
-  if (out.op !== "input") return out;
-  return out.dtype === "fp16" ? out.muls(1) : out.cast();
+/** What compile and tune share: checks, signals, and the graph that is to be computed. */
+function prepare(call: string, out: Tensor, options: CompileOptions): { root: Tensor; family: number } {
+  const { validate = false, target } = options;
+  checkOptions(call, options);
+  checkGraph(call, [out]);
+  const root = computed(out);
+  signalPrecision(call, root, validate);
+  signalFloor(call, root);
+  return { root, family: gate(call, [root], target) };
 }
 
-function portDtype(port: MilPort): PortDtype {
-  if (isPortDtype(port.dtype)) return port.dtype;
-  throw new UnsupportedOpError(`port '${port.name}' is ${port.dtype}, which cannot cross the border of a program`);
-}
-
-/** Ports as models keep them: no reference to the graph, which holds the weights. */
-function toPorts(ports: readonly MilPort[]): PortInfo[] {
-  const names = [...new Set(ports.map((port) => port.name))];
-  return ports.map((port) => ({
-    name: port.name,
-    dtype: portDtype(port),
-    shape: port.shape,
-    tensorId: port.tensor.id,
-    slot: names.indexOf(port.name),
-  }));
-}
-
-function bySlot(ports: readonly PortInfo[]): PortInfo[] {
-  return ports.filter((port, i) => ports.findIndex((other) => other.slot === port.slot) === i);
-}
-
-function report(mil: MilProgram, dir: string, milliseconds: number): void {
-  const level = envNumber("ANEFORGE_DEBUG", 0);
-  if (level < 1) return;
-  console.error(
-    `aneforge: compiled ${mil.opCount} ops, ${mil.weights.length} bytes of weights in ${
-      milliseconds.toFixed(1)
-    } ms: ${dir}`,
-  );
-  if (level >= 2) console.error(mil.text);
-}
-
-function load(mil: MilProgram, buildDir: string | undefined): LoadedProgram {
-  const inputs = toPorts(mil.inputs);
-  const outputs = toPorts(mil.outputs);
-  openDevice();
-  const { dir, milPath, cacheDir } = writeProgram(mil.text, mil.weights, buildDir);
-  const breaker = compileBreaker();
-  breaker.guard();
-  const start = performance.now();
-  let program: Program | undefined;
-  try {
-    const profile = envText("ANEFORGE_PROFILE") !== undefined;
-    program = Program.compile({ milPath, cacheDir, inputs, outputs: bySlot(outputs), profile });
-  } finally {
-    breaker.record(program !== undefined);
-  }
-  report(mil, dir, performance.now() - start);
-  return { program, inputs, outputs, nOps: mil.opCount };
-}
+/** The graph that an unmeasured level compiles. */
+const REWRITES: Readonly<Record<string, (root: Tensor) => Tensor>> = {
+  "0": (root) => root,
+  "1": (root) => cheapestVariant(root).root,
+  routes: cheapestRoutes,
+};
 
 /**
- * Compiles a graph into one fused program.
+ * Compiles a graph into one fused program. In this order: what loses accuracy in fp16 and what is too small to be worth a
+ * program is warned about (kinds `precision`, `dispatch-floor`); the graph is held against the target's operations and
+ * limits; the graph is rewritten as `opt` says; the program is written and loaded.
  *
  * @example
  * ```ts
@@ -169,9 +150,9 @@ function load(mil: MilProgram, buildDir: string | undefined): LoadedProgram {
  * ```
  *
  * @param out The value to compute.
- * @param options Where to keep the program, and for which target.
+ * @param options Where to keep the program, for which target, and how much to optimise.
  * @returns The model, to be released when it is no longer needed.
- * @throws {ArgumentError} The graph has no inputs, or an option is not known.
+ * @throws {ArgumentError} The graph has no inputs, an option is not known, or `validate` found a precision risk.
  * @throws {UnsupportedOpError} The target lacks an operation, or an option is not available.
  * @throws {ShapeError} An extent is larger than the target takes.
  * @throws {CompileError} The device refused the program.
@@ -179,9 +160,71 @@ function load(mil: MilProgram, buildDir: string | undefined): LoadedProgram {
  * @throws {DeviceError} The device is missing.
  */
 export function compile(out: Tensor, options: CompileOptions = {}): Model {
-  checkOptions("compile", options);
-  checkGraph("compile", [out]);
-  return new Model(load(lowerFor("compile", [computed(out)], options.target), options.buildDir));
+  const { opt = "routes", buildDir, compress } = options;
+  if (opt === 2 || opt === "max") return tune(out, options).model;
+  const stages = new Stages();
+  const { root, family } = prepare("compile", out, options);
+  stages.end("check");
+  const chosen = REWRITES[compress ? 0 : opt]!(root);
+  stages.end("rewrite");
+  const compressor = compressorOf(options, family), encoder = compressor?.encode;
+  const model = new Model(build({ asked: [out], roots: [computed(chosen)], family, buildDir, stages, encoder }));
+  compressor?.report("compile");
+  return model;
+}
+
+/** A model whose form was chosen by measuring. */
+export interface Tuned {
+  /** The model, to be released when it is no longer needed. */
+  readonly model: Model;
+  /** Name of the variant it was made from: `native`, `fold`, `chains`, .. */
+  readonly variant: string;
+  /** Key of the graph's structure. */
+  readonly key: string;
+  /** What was tried; empty when the decision was stored or there was nothing to choose. */
+  readonly trials: readonly TuneTrial[];
+  /** Whether the decision came from `autotune.json`. */
+  readonly stored: boolean;
+}
+
+/**
+ * Compiles the variants of a graph, measures them on the device, and keeps the fastest whose results hold. Inputs are
+ * made up; the first variant is the reference, and one that may round differently must be 1.10 times faster to win. The
+ * decision is kept in `autotune.json`, beside the compiled programs, under a key of the graph's structure and the device,
+ * so that the next call only compiles.
+ *
+ * @example
+ * ```ts
+ * import { input, tune } from "../../mod.ts";
+ *
+ * const x = input([64, 256]);
+ * const { model, variant, trials } = tune(x.muls(0.5).muls(0.25).relu());
+ * console.log(variant, trials.map(({ name, us }) => `${name} ${us} us`));
+ * model.release();
+ * ```
+ *
+ * @param out The value to compute.
+ * @param options As for {@linkcode compile}, without `opt`, and how to measure.
+ * @returns The model and how it was chosen.
+ * @throws {ArgumentError} As `compile`, or a setting is out of range.
+ * @throws {UnsupportedOpError} The target lacks an operation, or an option is not available.
+ * @throws {ShapeError} An extent is larger than the target takes.
+ * @throws {CompileError} The device refused every variant.
+ * @throws {DataError} The program's directory is not writable.
+ * @throws {DeviceError} The device is missing.
+ */
+export function tune(out: Tensor, options: CompileOptions & TuneOptions = {}): Tuned {
+  const { budget, repetitions, warmUp, tolerance, store, ...rest } = options;
+  checkCompression("tune", { ...rest, opt: "max" });
+  const stages = new Stages();
+  const { root, family } = prepare("tune", out, rest);
+  stages.end("check");
+  const measured = (variant: Tensor): Model => new Model(build({ asked: [out], roots: [computed(variant)], family }));
+  const settings = { budget, repetitions, warmUp, tolerance, store };
+  const { winner, ...tuning } = chooseMeasured("tune", root, (variant) => measured(variant.root), settings);
+  stages.end("measure");
+  const job = { asked: [out], roots: [computed(winner.root)], family, buildDir: rest.buildDir, stages };
+  return { ...tuning, variant: winner.name, model: new Model(build(job)) };
 }
 
 /**
@@ -209,6 +252,22 @@ export function compile(out: Tensor, options: CompileOptions = {}): Model {
  */
 export function compileMulti(outs: readonly Tensor[], options: CompileOptions = {}): MultiModel {
   checkOptions("compileMulti", options);
+  if (options.opt) {
+    throw new UnsupportedOpError(
+      `compileMulti: opt=${JSON.stringify(options.opt)}: it compiles graphs as written, opt=0`,
+    );
+  }
+  if (options.validate) {
+    throw new UnsupportedOpError("compileMulti: validate: use precisionRisk on each of the outputs");
+  }
   checkGraph("compileMulti", outs);
-  return new MultiModel(load(lowerFor("compileMulti", outs, options.target), options.buildDir));
+  const stages = new Stages();
+  const family = gate("compileMulti", outs, options.target);
+  stages.end("check");
+  const compressor = compressorOf(options), encoder = compressor?.encode;
+  const model = new MultiModel(
+    build({ asked: outs, roots: outs, family, buildDir: options.buildDir, stages, encoder }),
+  );
+  compressor?.report("compileMulti");
+  return model;
 }

@@ -16,7 +16,7 @@ import { obstacle, preflight } from "../targets/preflight.ts";
 import { archForFamily, familyOfArch, MAX_FAMILY, type Target } from "../targets/targets.ts";
 import { warn } from "../warnings.ts";
 import { writeProgram } from "./cache.ts";
-import { computed } from "./compile.ts";
+import { computed } from "./build.ts";
 
 function requireLowerings(out: Tensor): void {
   const missing = topologicalOrder([out])

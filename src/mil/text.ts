@@ -10,6 +10,7 @@ import { NDArray } from "../graph/ndarray.ts";
 import { type Shape, show, sizeOf } from "../graph/shape.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import { warn } from "../warnings.ts";
+import type { WeightEncoding } from "../targets/data/families.ts";
 import type { BlobType, BlobWriter } from "./blob.ts";
 
 /**
@@ -41,8 +42,7 @@ export type TextStyle = "spaced" | "tight";
 
 const EQUALS: Readonly<Record<TextStyle, string>> = { spaced: " = ", tight: "=" };
 
-/** Compressed encodings a weight may use when the program is compressed. */
-export type WeightEncoding = "int8" | "int4" | "sparse" | "blockwise";
+export type { WeightEncoding } from "../targets/data/families.ts";
 
 /** A weight on its way into the program. */
 export interface Weight {
