@@ -6,6 +6,7 @@
 
 import { ENVIRONMENT } from "../src/env.ts";
 import { capabilitiesPage, catalogPage } from "./capability_pages.ts";
+import { withTables } from "./op_tables.ts";
 
 const MARK = "<!-- Written by tools/gen_docs.ts; edit the table in the source instead. -->";
 
@@ -28,11 +29,12 @@ function environmentPage(): string {
   ].join("\n");
 }
 
-/** Page path, relative to the repository, and its text. */
-const PAGES: readonly (readonly [string, () => string])[] = [
+/** Page path, relative to the repository, and its text made from the present one. */
+const PAGES: readonly (readonly [string, (old: string) => string])[] = [
   ["docs/environment.md", environmentPage],
   ["docs/op-catalog.md", () => catalogPage(MARK)],
   ["docs/capabilities.md", () => capabilitiesPage(MARK)],
+  ["docs/graph-and-ops.md", withTables],
 ];
 
 /**
@@ -59,8 +61,8 @@ async function main(check: boolean): Promise<number> {
   let stale = 0;
   for (const [path, page] of PAGES) {
     const url = new URL(`../${path}`, import.meta.url);
-    const text = await formatted(page());
     const old = await Deno.readTextFile(url).catch(() => "");
+    const text = await formatted(page(old));
     if (old === text) continue;
     if (check) {
       console.error(`${path} is out of date: run deno task docs`);
