@@ -82,7 +82,7 @@ static bool plain_scales(const mil_value *scale) {
 }
 
 static bool all_zero(const mil_value *v) {
-  for (int64_t i = 0, n = v ? mil_elements(&v->type) : 0; i < n; i++)
+  for (int64_t i = 0, n = mil_elements(&v->type); i < n; i++)
     if (real_at(v, i) != 0) return false;
   return true;
 }
@@ -181,6 +181,11 @@ bool lower_blockwise(plan *p, const mil_op *op, int code) {
     if (s->dim[a] < 1 || t.dim[a] % s->dim[a]) return plan_fail(p, op, "'scale' does not divide axis %d of 'data'", a);
   int64_t n = mil_elements(&t), n_scale = mil_elements(s), n_offset = offset ? mil_elements(&offset->type) : 1;
   if (n_offset != 1 && n_offset != n_scale) return plan_fail(p, op, "'offset' must have the shape of 'scale'");
+  bool last_axis = true; /* blocks are runs of neighbours */
+  for (int a = 0; a + 1 < t.rank; a++) last_axis = last_axis && s->dim[a] == t.dim[a];
+  if (last_axis && is_fp16_tensor(op) && t.dtype == MIL_INT8 && plain_scales(scale) && (!offset || all_zero(offset)))
+    return bind_codes(p, op, (weight_codes){.kind = WEIGHT_INT8, .data = data->data, .table = scale->data, .run = n / n_scale,
+                                            .tables = n_scale});
   f16 *y = expand(p, op);
   if (!y) return false;
   for (int64_t i = 0; i < n; i++) {
