@@ -3,7 +3,7 @@
  * float64 (the composition itself) and on the device.
  */
 
-import { assert, assertAlmostEquals, assertEquals, assertThrows } from "@std/assert";
+import { assert, assertAlmostEquals, assertEquals, assertStrictEquals, assertThrows } from "@std/assert";
 import { backward } from "../src/autograd/backward.ts";
 import { compile } from "../src/compile/compile.ts";
 import * as af from "../src/compose/attention.ts";
@@ -11,7 +11,7 @@ import * as cv from "../src/compose/convolution.ts";
 import { einsum } from "../src/compose/einsum.ts";
 import * as ff from "../src/compose/feed_forward.ts";
 import * as qt from "../src/compose/quantize.ts";
-import { gather, pad, reduceSumToMatmul } from "../src/compose/rearrange.ts";
+import { gather, pad, reduceSumToMatmul, unflatten } from "../src/compose/rearrange.ts";
 import { causalMask, causalSoftmax, logSoftmax, softmaxNd, thresholdSoftmax } from "../src/compose/softmax.ts";
 import { ArgumentError, ShapeError, UnsupportedOpError } from "../src/errors.ts";
 import { concat } from "../src/graph/functions.ts";
@@ -216,6 +216,19 @@ const ROWS: readonly Row[] = [
     device: 8e-3,
   })),
 
+  {
+    name: "innerProduct and batchMatmul",
+    shapes: [[3, 4], [2, 5, 2]],
+    graph: (x, y) => ff.batchMatmul(ff.innerProduct(x!, w(1, 5, 4), w(2, 5)), y!),
+    expected: (x, y) => k.matmul(linear(x, w(1, 5, 4), w(2, 5)), y),
+    device: 1e-2,
+  },
+  {
+    name: "unflatten",
+    shapes: [[2, 12, 1]],
+    graph: (x) => unflatten(x!, -2, [3, -1]).transpose([0, 2, 1, 3]),
+    expected: (x) => k.transpose(k.reshape(x, [2, 3, 4, 1]), [0, 2, 1, 3]),
+  },
   {
     name: "geglu",
     shapes: [[3, 4]],
@@ -607,6 +620,14 @@ Deno.test("compositions are differentiable", () => {
   }
 });
 
+Deno.test("sums stay where they are when there is nothing to move to the matrix unit", () => {
+  const x = input([2, 3]);
+  const y = x.relu().sum([0, 1]).exp();
+  assertStrictEquals(reduceSumToMatmul(y), y);
+  const moved = topologicalOrder([reduceSumToMatmul(x.sum(0).exp().mul(x))]).map(({ op }) => op);
+  assertEquals(moved.filter((op) => op !== "input"), ["transpose", "matmul", "transpose", "exp", "mul"]);
+});
+
 Deno.test("a causal mask hides what comes later", () => {
   assertEquals(causalMask(2).toNested(), [[0, -1e4], [0, 0]]);
   assertEquals(causalMask(2, 3).toNested(), [[0, 0, -1e4], [0, 0, 0]]);
@@ -657,6 +678,13 @@ Deno.test("bad arguments of compositions are named", () => {
     [() => pad(x, [[1, 1], [1, 1], [1, 1]]), ShapeError, "3 pairs given for [3, 4]"],
     [() => pad(x, [[0, 4]], { mode: "reflect" }), ShapeError, "at most 3"],
     [() => pad(x, [[1, 1]], { mode: "wrap" as "reflect" }), ArgumentError, "mode is wrap"],
+    [
+      () => unflatten(x, 1, [3, -1]),
+      ShapeError,
+      "unflatten: axis 1 of [3, 4] has 4 elements, which [3, -1] do not hold",
+    ],
+    [() => unflatten(x, 1, [-1, -1]), ShapeError, "do not hold"],
+    [() => unflatten(x, 2, [1]), ShapeError, "unflatten: axis 2"],
     [() => gather(x, [3]), ShapeError, "gather: index 3 is out of range on axis 0 of [3, 4]; expected 0 to 2"],
     [() => gather(x, [-1]), ShapeError, "index -1"],
     [() => gather(x, []), ShapeError, "no indices"],

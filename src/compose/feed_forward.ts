@@ -1,5 +1,5 @@
 /**
- * Gated feed-forward layers, products of packed operands, and gains and offsets.
+ * Linear and gated feed-forward layers, products of packed operands, gains and offsets.
  *
  * @module
  */
@@ -9,6 +9,39 @@ import { checkInteger } from "../graph/check.ts";
 import { NDArray, type TensorData, weightArray } from "../graph/ndarray.ts";
 import { checkRank, show, sizeOf } from "../graph/shape.ts";
 import { Tensor } from "../graph/tensor.ts";
+
+/**
+ * Linear layer, the function form of {@linkcode Tensor.linear}: x times the transposed weight, plus a bias.
+ *
+ * @param x `[.., K]`.
+ * @param w `[N, K]`.
+ * @param bias `[N]`, or none.
+ * @returns `[.., N]`.
+ * @throws {ShapeError} when the weight does not fit.
+ * @example
+ * ```ts
+ * innerProduct(input([2, 8]), w, b); // w [4, 8] gives [2, 4]
+ * ```
+ */
+export function innerProduct(x: Tensor, w: TensorData, bias: TensorData | null = null): Tensor {
+  return x.linear(w, bias);
+}
+
+/**
+ * Product of two computed matrices, leading axes broadcast: the function form of {@linkcode Tensor.bmm}.
+ *
+ * @param x `[.., M, K]`.
+ * @param y `[.., K, N]`.
+ * @returns `[.., M, N]`.
+ * @throws {ShapeError} when the inner extents differ.
+ * @example
+ * ```ts
+ * batchMatmul(input([4, 2, 3]), input([4, 3, 5])); // [4, 2, 5]
+ * ```
+ */
+export function batchMatmul(x: Tensor, y: Tensor): Tensor {
+  return x.bmm(y);
+}
 
 /** The first and second half of the rows of a weight or the elements of a bias. */
 function halves(op: string, label: string, data: TensorData): [NDArray, NDArray] {

@@ -8,7 +8,7 @@ import { ArgumentError, ShapeError } from "../errors.ts";
 import { checkInteger, checkNumber } from "../graph/check.ts";
 import { concat } from "../graph/functions.ts";
 import { NDArray } from "../graph/ndarray.ts";
-import { normalizeAxis, show, sizeOf } from "../graph/shape.ts";
+import { normalizeAxis, type Shape, show, sizeOf } from "../graph/shape.ts";
 import { constant, Tensor } from "../graph/tensor.ts";
 import { topologicalOrder } from "../graph/topo.ts";
 
@@ -120,6 +120,33 @@ export function gather(x: Tensor, indices: readonly number[], axis = 0): Tensor 
   }
   const size = x.shape.with(along, 1);
   return concat(indices.map((index) => x.sliceBySize(size.map((_, i) => (i === along ? index : 0)), size)), along);
+}
+
+/**
+ * One axis as several: the inverse of merging axes.
+ *
+ * @param x The tensor.
+ * @param axis The axis divided.
+ * @param sizes Extents it becomes, row-major; one may be -1 and is worked out.
+ * @returns `x` with more axes.
+ * @throws {ShapeError} when the extents do not multiply to that of the axis.
+ * @example
+ * ```ts
+ * unflatten(input([2, 12]), 1, [3, -1]); // [2, 3, 4]
+ * ```
+ */
+export function unflatten(x: Tensor, axis: number, sizes: Shape): Tensor {
+  const at = normalizeAxis("unflatten", axis, x.shape);
+  const known = sizeOf(sizes.filter((size) => size !== -1));
+  const inner = sizes.map((size) => (size === -1 ? x.shape[at]! / known : size));
+  if (
+    sizes.filter((size) => size === -1).length > 1 || !inner.every(Number.isInteger) || sizeOf(inner) !== x.shape[at]
+  ) {
+    throw new ShapeError(
+      `unflatten: axis ${at} of ${show(x.shape)} has ${x.shape[at]} elements, which ${show(sizes)} do not hold`,
+    );
+  }
+  return x.reshape(x.shape.toSpliced(at, 1, ...inner));
 }
 
 /** A sum over one axis as a product with ones. */
