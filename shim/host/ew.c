@@ -79,6 +79,10 @@ void ew_run_tile(const ew_args *args, int64_t flat_begin, int64_t n, const float
 
 /* -- The scalar twin ----------------------------------------------------------------------------------------------- */
 
+static float ref_half(const ew_program *p, int v) {
+  return f16_to_float(p->profile.mode == NUM_ANE ? f16_rha(v) : f16_from_float((float)v));
+}
+
 static float ref_load(const ew_program *p, const ew_port *port, const void *base, int64_t flat) {
   int64_t at = 0;
   for (int k = p->rank - 1; k >= 0; k--) {
@@ -89,6 +93,8 @@ static float ref_load(const ew_program *p, const ew_port *port, const void *base
     case MIL_BOOL: return ((const uint8_t *)base)[at] != 0;
     case MIL_UINT8: return ((const uint8_t *)base)[at];
     case MIL_INT8: return ((const int8_t *)base)[at];
+    case MIL_INT16: return ref_half(p, ((const int16_t *)base)[at]);
+    case MIL_UINT16: return ref_half(p, ((const uint16_t *)base)[at]);
     default: return f16_to_float(((const f16 *)base)[at]);
   }
 }
@@ -99,6 +105,8 @@ static void ref_store(const ew_port *port, void *base, int64_t flat, float v) {
     case MIL_BOOL: ((uint8_t *)base)[flat] = v != 0; return;
     case MIL_UINT8: ((uint8_t *)base)[flat] = (uint8_t)fminf(fmaxf(clean, 0), 255); return;
     case MIL_INT8: ((int8_t *)base)[flat] = (int8_t)fminf(fmaxf(clean, -128), 127); return;
+    case MIL_INT16: ((int16_t *)base)[flat] = (int16_t)fminf(fmaxf(clean, -32768), 32767); return;
+    case MIL_UINT16: ((uint16_t *)base)[flat] = (uint16_t)fminf(fmaxf(clean, 0), 65535); return;
     default: ((f16 *)base)[flat] = f16_from_float(v);
   }
 }

@@ -5,11 +5,18 @@
 
 /* -- Loads --------------------------------------------------------------------------------------------------------- */
 
+/* 16-bit integers become fp16 as they are read: above 2048 they are rounded. */
+static float half_integer(int v, bool ane) {
+  return f16_to_float(ane ? f16_rha(v) : f16_from_float((float)v));
+}
+
 static float load_one(enum mil_dtype dtype, const void *base, int64_t at, bool ane) {
   switch (dtype) {
     case MIL_BOOL: return ((const uint8_t *)base)[at] != 0;
     case MIL_UINT8: return ((const uint8_t *)base)[at];
     case MIL_INT8: return ((const int8_t *)base)[at];
+    case MIL_INT16: return half_integer(((const int16_t *)base)[at], ane);
+    case MIL_UINT16: return half_integer(((const uint16_t *)base)[at], ane);
     default: {
       float v = f16_to_float(((const f16 *)base)[at]);
       return ane && v != v ? INFINITY : v;
@@ -31,6 +38,8 @@ static void load_run(float *d, enum mil_dtype dtype, const void *base, int64_t a
       for (int64_t j = 0; j < m; j++) part[j] = ((const f16 *)base)[at + (i + j) * stride];
       load_halves(d + i, part, m, ane);
     }
+  } else if (dtype == MIL_INT16 || dtype == MIL_UINT16) {
+    for (int64_t i = 0; i < n; i++) d[i] = load_one(dtype, base, at + i * stride, ane);
   } else if (dtype == MIL_INT8) {
     for (int64_t i = 0; i < n; i++) d[i] = ((const int8_t *)base)[at + i * stride];
   } else if (dtype == MIL_BOOL) {
@@ -90,6 +99,12 @@ static void store_port(void *base, enum mil_dtype dtype, int64_t begin, const fl
       return;
     case MIL_INT8:
       for (int64_t i = 0; i < n; i++) ((int8_t *)base)[begin + i] = (int8_t)to_integer(s[i], -128, 127);
+      return;
+    case MIL_INT16:
+      for (int64_t i = 0; i < n; i++) ((int16_t *)base)[begin + i] = (int16_t)to_integer(s[i], -32768, 32767);
+      return;
+    case MIL_UINT16:
+      for (int64_t i = 0; i < n; i++) ((uint16_t *)base)[begin + i] = (uint16_t)to_integer(s[i], 0, 65535);
       return;
     default: break;
   }

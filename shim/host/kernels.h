@@ -31,7 +31,8 @@ f16 unary_apply(const unary_fn *fn, f16 x); /* scalar twin */
 /* -- Elementwise programs -------------------------------------------------------------------------------------------------
  * A fused group of elementwise operations over one output shape: a register machine over tiles of EW_TILE values.
  * Registers hold fp32; in NUM_ANE mode every result is rounded to fp16 by its own rule, in NUM_FAST mode only stores round.
- * Booleans are 0/1. Inputs are fp16 or bool/uint8/int8 tensors broadcast to the output shape by strides (0 = broadcast).
+ * Booleans are 0/1. Inputs are fp16, bool or integer tensors broadcast to the output shape by strides (0 = broadcast); 16-bit
+ * integers are rounded to fp16 as they are read.
  * Per tile: all inputs are loaded, the instructions run in order, all outputs are stored. dst may be one of a, b, c. */
 enum { EW_TILE = 512, EW_REGS = 32, EW_IO = 24 };
 
@@ -49,7 +50,7 @@ typedef struct {
 } ew_instr;
 
 typedef struct {
-  enum mil_dtype dtype;      /* MIL_FP16, MIL_BOOL, MIL_UINT8, MIL_INT8 */
+  enum mil_dtype dtype;      /* MIL_FP16, MIL_BOOL, MIL_UINT8, MIL_INT8, MIL_UINT16, MIL_INT16 */
   uint8_t reg;               /* loaded into / stored from this register */
   int64_t stride[K_RANK];    /* inputs only, in the output's dims; outputs are dense */
 } ew_port;

@@ -79,20 +79,22 @@ enum mil_op_id {
   OP_RELU, OP_RELU6, OP_SILU, OP_GELU, OP_SIGMOID, OP_TANH, OP_EXP, OP_EXP2, OP_SQRT, OP_ABS, OP_SQUARE, OP_SIN, OP_COS,
   OP_ERF, OP_SOFTPLUS, OP_SOFTSIGN, OP_ATAN, OP_FLOOR, OP_CEIL, OP_ROUND, OP_SIGN, OP_LOGICAL_NOT, OP_LOG, OP_RSQRT,
   OP_INVERSE, OP_ELU, OP_LEAKY_RELU, OP_THRESHOLD, OP_THRESHOLDED_RELU, OP_SCALED_TANH, OP_CLAMPED_RELU,
-  OP_SIGMOID_HARD, OP_LINEAR_ACTIVATION, OP_CLIP, OP_PRELU, OP_CAST,
+  OP_SIGMOID_HARD, OP_LINEAR_ACTIVATION, OP_CLIP, OP_SOFTPLUS_PARAMETRIC, OP_PRELU, OP_CAST,
   /* binary, compare, select */
-  OP_ADD, OP_SUB, OP_MUL, OP_REAL_DIV, OP_MAXIMUM, OP_MINIMUM, OP_POW,
+  OP_ADD, OP_SUB, OP_MUL, OP_REAL_DIV, OP_MAXIMUM, OP_MINIMUM, OP_POW, OP_FLOOR_DIV,
   OP_GREATER, OP_GREATER_EQUAL, OP_LESS, OP_LESS_EQUAL, OP_EQUAL, OP_NOT_EQUAL, OP_SELECT,
   /* linear */
-  OP_MATMUL, OP_LINEAR, OP_CONV, OP_CONV_TRANSPOSE,
+  OP_MATMUL, OP_LINEAR, OP_CONV, OP_CONV_TRANSPOSE, OP_EINSUM, OP_SDPA,
   /* reduce, normalise */
   OP_REDUCE_SUM, OP_REDUCE_MEAN, OP_REDUCE_MAX, OP_REDUCE_MIN, OP_REDUCE_L1_NORM, OP_REDUCE_L2_NORM, OP_REDUCE_LOG_SUM,
-  OP_REDUCE_SUM_SQUARE, OP_REDUCE_LOG_SUM_EXP, OP_SOFTMAX,
+  OP_REDUCE_SUM_SQUARE, OP_REDUCE_LOG_SUM_EXP, OP_SOFTMAX, OP_BATCH_NORM, OP_INSTANCE_NORM, OP_LAYER_NORM, OP_L2_NORM,
+  OP_LOCAL_RESPONSE_NORM,
   /* spatial */
-  OP_MAX_POOL, OP_AVG_POOL, OP_UPSAMPLE_NEAREST,
+  OP_MAX_POOL, OP_AVG_POOL, OP_UPSAMPLE_NEAREST, OP_UPSAMPLE_BILINEAR, OP_RESIZE_NEAREST, OP_RESIZE_BILINEAR, OP_AFFINE,
   /* shape */
   OP_RESHAPE, OP_TRANSPOSE, OP_SQUEEZE, OP_EXPAND_DIMS, OP_FLATTEN2D, OP_SLICE_BY_SIZE, OP_REVERSE, OP_TILE, OP_CONCAT,
-  OP_STACK, OP_SPLIT, OP_IDENTITY,
+  OP_STACK, OP_SPLIT, OP_IDENTITY, OP_SLICE_BY_INDEX, OP_CROP, OP_PAD, OP_PIXEL_SHUFFLE, OP_PIXEL_UNSHUFFLE,
+  OP_SPACE_TO_DEPTH, OP_DEPTH_TO_SPACE, OP_SPACE_TO_BATCH, OP_BATCH_TO_SPACE, OP_FILL, OP_FILL_LIKE,
 };
 
 /* Capability family of a compiler target: 2 (A13, M1) .. 5 (A16 and later), 1 below the MIL floor, 0 unknown or NULL. */
@@ -119,6 +121,20 @@ double mil_real(const mil_op *op, const char *name);       /* fp16 / fp32 litera
 const char *mil_string(const mil_op *op, const char *name);
 /* int32 list; returns its length, at most max. Axes come as written: checked, negative ones count from the end. */
 int mil_ints(const mil_op *op, const char *name, int64_t *out, int max);
+
+/* The letters of "ab,bc->ac" without blanks, an equation of two operands; false when it is not one. */
+typedef struct {
+  char operand[2][MIL_MAX_RANK + 1], result[MIL_MAX_RANK + 1];
+} mil_equation;
+bool mil_read_equation(const char *text, mil_equation *out);
+
+/* What slice_by_index takes of each axis, with Python's rules: `size` elements from `begin` on, `step` apart. dropped: the axis
+ * is not in the result. false when a list has another length than x has axes, or a step is 0. */
+typedef struct {
+  int64_t begin[MIL_MAX_RANK], size[MIL_MAX_RANK], step[MIL_MAX_RANK];
+  bool dropped[MIL_MAX_RANK];
+} mil_slice;
+bool mil_read_slice(const mil_op *op, mil_slice *out);
 
 int64_t mil_elements(const mil_type *type);
 size_t mil_bytes(const mil_type *type);

@@ -5,7 +5,8 @@
 
 #include "mil_internal.h"
 
-/* Values that exist at run time. The ANE computes in fp16; fp32 and int32 are for constants only. */
+/* Values that exist at run time. The ANE computes in fp16; int32 is for constants only, and so is fp32, but for a value that
+ * is cast to fp32 and cast back: the parser takes that, no operation computes with it. */
 #define RUNTIME_TYPES                                                                                                  \
   (1 << MIL_FP16 | 1 << MIL_BOOL | 1 << MIL_INT8 | 1 << MIL_UINT8 | 1 << MIL_INT16 | 1 << MIL_UINT16)
 #define PORT_TYPES (RUNTIME_TYPES & ~(1 << MIL_BOOL))
@@ -85,7 +86,8 @@ static void check_value(mil_reader *r, const mil_op *op, const mil_arg_info *inf
   if (info->types && !in(value->type.dtype, info->types))
     mil_fail(r, pos, "%s: '%s' is %s, accepted are: %s", name, arg, text, mask_text(info->types, types, sizeof types));
   bool data = info->form == FORM_DATA || info->form == FORM_TUPLE || info->form == FORM_WEIGHT;
-  if ((data || (info->form == FORM_ARRAY && value->type.dtype == MIL_FP32)) && !weights &&
+  bool cast = mil_op_id_of(op) == OP_CAST && value->type.dtype == MIL_FP32 && !value->is_const;
+  if ((data || (info->form == FORM_ARRAY && value->type.dtype == MIL_FP32)) && !weights && !cast &&
       !in(value->type.dtype, RUNTIME_TYPES))
     mil_fail(r, pos, "%s: '%s' is %s: the ANE computes in fp16", name, arg, text);
   if (data) check_extents(r, pos, arg, &value->type);
@@ -173,7 +175,7 @@ static void check_result(mil_reader *r, const mil_op *op, const mil_value *resul
   mil_type_text(type, computed, sizeof computed);
   if (!same_type(&result->type, type))
     mil_fail(r, pos, "'%s' is declared %s, but %s gives %s", result->name, declared, mil_op_name(op), computed);
-  if (!in(type->dtype, RUNTIME_TYPES))
+  if (!in(type->dtype, RUNTIME_TYPES) && !(type->dtype == MIL_FP32 && mil_op_id_of(op) == OP_CAST))
     mil_fail(r, pos, "'%s' is %s: the ANE computes in fp16, %s is for constants", result->name, declared,
              mil_dtype_name(type->dtype));
 }

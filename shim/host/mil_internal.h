@@ -179,6 +179,22 @@ mil_check mil_shape_same, mil_shape_not, mil_shape_prelu, mil_shape_cast, mil_sh
     mil_shape_tile, mil_shape_concat, mil_shape_stack, mil_shape_split, mil_shape_affine_weight, mil_shape_lut_weight,
     mil_shape_sparse_weight, mil_shape_blockwise_weight;
 
+/* What they share. The message of a bad argument or pair of arguments names their types. */
+_Noreturn void mil_fail_arg(mil_reader *r, const mil_op *op, const char *arg, const char *why);
+_Noreturn void mil_fail_shapes(mil_reader *r, const mil_op *op, const char *a, const char *b, const char *why);
+/* The axes of a list as flags, without repetition; returns how many. A list of exactly n integers in min..max. */
+int mil_axes_of(mil_reader *r, const mil_op *op, const char *arg, int rank, bool set[MIL_MAX_DIMS]);
+void mil_ints_of(mil_reader *r, const mil_op *op, const char *arg, int n, int64_t min, int64_t max, int64_t *out);
+/* NumPy's rule: shapes are aligned at the right, an extent of 1 stretches. false when they do not fit. */
+bool mil_broadcast(mil_type *a, const mil_type *b);
+
+/* -- mil_shape_image.c: the same for images, channels and equations ------------------------------------------------ */
+
+mil_check mil_shape_channel_norm, mil_shape_layer_norm, mil_shape_l2_norm, mil_shape_lrn, mil_shape_softplus_parametric,
+    mil_shape_upsample_bilinear, mil_shape_resize, mil_shape_affine, mil_shape_crop, mil_shape_pad, mil_shape_grow,
+    mil_shape_shrink, mil_shape_space_to_batch, mil_shape_batch_to_space, mil_shape_slice_by_index, mil_shape_fill,
+    mil_shape_fill_like, mil_shape_einsum, mil_shape_attention;
+
 /* -- mil_target.c: compiler targets and the limits of their families ----------------------------------------------- */
 
 #define MIL_DEFAULT_TARGET "h13"

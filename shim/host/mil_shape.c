@@ -8,14 +8,14 @@
 
 static mil_type type_of(const mil_op *op, const char *name) { return mil_get(op, name)->type; }
 
-static _Noreturn void fail_shapes(mil_reader *r, const mil_op *op, const char *a, const char *b, const char *why) {
+_Noreturn void mil_fail_shapes(mil_reader *r, const mil_op *op, const char *a, const char *b, const char *why) {
   char one[TEXT], other[TEXT];
   mil_type x = type_of(op, a), y = type_of(op, b);
   mil_fail(r, mil_arg_pos(r, op, b), "%s: %s (%s is %s, %s is %s)", mil_op_name(op), why, a,
            mil_type_text(&x, one, sizeof one), b, mil_type_text(&y, other, sizeof other));
 }
 
-static _Noreturn void fail_arg(mil_reader *r, const mil_op *op, const char *arg, const char *why) {
+_Noreturn void mil_fail_arg(mil_reader *r, const mil_op *op, const char *arg, const char *why) {
   char text[TEXT];
   mil_type x = mil_get(op, "x") ? type_of(op, "x") : type_of(op, "values");
   mil_fail(r, mil_arg_pos(r, op, arg), "%s: '%s' %s (x is %s)", mil_op_name(op), arg, why,
@@ -32,21 +32,21 @@ static int axis_of(mil_reader *r, const mil_op *op, const char *arg, int64_t axi
 }
 
 /* The axes of a list as flags, without repetition. Returns how many. */
-static int axes_of(mil_reader *r, const mil_op *op, const char *arg, int rank, bool set[MIL_MAX_DIMS]) {
+int mil_axes_of(mil_reader *r, const mil_op *op, const char *arg, int rank, bool set[MIL_MAX_DIMS]) {
   int64_t axis[MIL_MAX_DIMS + 1];
   memset(set, 0, MIL_MAX_DIMS * sizeof *set);
   int n = mil_ints(op, arg, axis, MIL_MAX_DIMS + 1);
-  if (n > rank) fail_arg(r, op, arg, "has more axes than there are");
+  if (n > rank) mil_fail_arg(r, op, arg, "has more axes than there are");
   for (int i = 0; i < n; i++) {
     int a = axis_of(r, op, arg, axis[i], rank);
-    if (set[a]) fail_arg(r, op, arg, "names an axis twice");
+    if (set[a]) mil_fail_arg(r, op, arg, "names an axis twice");
     set[a] = true;
   }
   return n;
 }
 
 /* A list of exactly n integers in min..max. */
-static void ints_of(mil_reader *r, const mil_op *op, const char *arg, int n, int64_t min, int64_t max, int64_t *out) {
+void mil_ints_of(mil_reader *r, const mil_op *op, const char *arg, int n, int64_t min, int64_t max, int64_t *out) {
   mil_value *value = mil_get(op, arg);
   if (value && mil_elements(&value->type) != n) {
     mil_fail(r, mil_arg_pos(r, op, arg), "%s: '%s' has %lld elements, %d are needed", mil_op_name(op), arg,
@@ -62,7 +62,7 @@ static void ints_of(mil_reader *r, const mil_op *op, const char *arg, int n, int
 }
 
 /* NumPy's rule: shapes are aligned at the right, an extent of 1 stretches. false when they do not fit. */
-static bool broadcast(mil_type *a, const mil_type *b) {
+bool mil_broadcast(mil_type *a, const mil_type *b) {
   mil_type out = *a;
   out.rank = a->rank > b->rank ? a->rank : b->rank;
   for (int i = 1; i <= out.rank; i++) {
@@ -87,9 +87,9 @@ void mil_shape_not(mil_reader *r, const mil_op *op, mil_type *out) { mil_shape_s
 void mil_shape_prelu(mil_reader *r, const mil_op *op, mil_type *out) {
   *out = type_of(op, "x");
   mil_type alpha = type_of(op, "alpha");
-  if (out->rank < 3) fail_arg(r, op, "x", "must have rank 3 or more");
+  if (out->rank < 3) mil_fail_arg(r, op, "x", "must have rank 3 or more");
   if (alpha.rank != 1 || alpha.dim[0] != out->dim[1])
-    fail_shapes(r, op, "x", "alpha", "one alpha per channel is needed");
+    mil_fail_shapes(r, op, "x", "alpha", "one alpha per channel is needed");
 }
 
 void mil_shape_cast(mil_reader *r, const mil_op *op, mil_type *out) {
@@ -102,7 +102,7 @@ void mil_shape_cast(mil_reader *r, const mil_op *op, mil_type *out) {
 void mil_shape_binary(mil_reader *r, const mil_op *op, mil_type *out) {
   mil_type y = type_of(op, "y");
   *out = type_of(op, "x");
-  if (!broadcast(out, &y)) fail_shapes(r, op, "x", "y", "the shapes do not broadcast");
+  if (!mil_broadcast(out, &y)) mil_fail_shapes(r, op, "x", "y", "the shapes do not broadcast");
 }
 
 /* Is value a constant of one element that is +-0? */
@@ -134,9 +134,9 @@ void mil_shape_compare(mil_reader *r, const mil_op *op, mil_type *out) {
 void mil_shape_select(mil_reader *r, const mil_op *op, mil_type *out) {
   mil_type b = type_of(op, "b"), cond = type_of(op, "cond");
   *out = type_of(op, "a");
-  if (out->dtype != MIL_FP16) fail_shapes(r, op, "a", "b", "the host engine selects between fp16 values only");
-  if (!broadcast(out, &b)) fail_shapes(r, op, "a", "b", "the shapes do not broadcast");
-  if (!broadcast(out, &cond)) fail_shapes(r, op, "a", "cond", "the shapes do not broadcast");
+  if (out->dtype != MIL_FP16) mil_fail_shapes(r, op, "a", "b", "the host engine selects between fp16 values only");
+  if (!mil_broadcast(out, &b)) mil_fail_shapes(r, op, "a", "b", "the shapes do not broadcast");
+  if (!mil_broadcast(out, &cond)) mil_fail_shapes(r, op, "a", "cond", "the shapes do not broadcast");
 }
 
 /* -- Linear -------------------------------------------------------------------------------------------------------- */
@@ -150,8 +150,8 @@ static void swap_last(mil_type *type) {
 /* [.., m, k] x [.., k, n] = [.., m, n], leading axes broadcast; a rank-1 x is a row and gives a row. */
 void mil_shape_matmul(mil_reader *r, const mil_op *op, mil_type *out) {
   mil_type x = type_of(op, "x"), y = type_of(op, "y");
-  if (x.rank < 1) fail_arg(r, op, "x", "must have rank 1 or more");
-  if (y.rank < 2) fail_shapes(r, op, "x", "y", "y must have rank 2 or more");
+  if (x.rank < 1) mil_fail_arg(r, op, "x", "must have rank 1 or more");
+  if (y.rank < 2) mil_fail_shapes(r, op, "x", "y", "y must have rank 2 or more");
   for (int i = 0; i < 2; i++) {
     const mil_value *value = mil_get(op, i ? "y" : "x");
     if (mil_source(value) == OP_TRANSPOSE && value->type.rank == 5)
@@ -159,7 +159,7 @@ void mil_shape_matmul(mil_reader *r, const mil_op *op, mil_type *out) {
                "ANECCompile() FAILED: '%s', a transpose of rank 5, feeds matmul; reshape to rank 4 first", value->name);
   }
   bool row = x.rank == 1;
-  if (row && mil_bool(op, "transpose_x")) fail_arg(r, op, "transpose_x", "cannot be true for an x of rank 1");
+  if (row && mil_bool(op, "transpose_x")) mil_fail_arg(r, op, "transpose_x", "cannot be true for an x of rank 1");
   if (row) {
     x.rank = 2;
     x.dim[1] = x.dim[0];
@@ -169,10 +169,10 @@ void mil_shape_matmul(mil_reader *r, const mil_op *op, mil_type *out) {
   }
   if (mil_bool(op, "transpose_y")) swap_last(&y);
   int64_t m = x.dim[x.rank - 2], n = y.dim[y.rank - 1];
-  if (x.dim[x.rank - 1] != y.dim[y.rank - 2]) fail_shapes(r, op, "x", "y", "the inner extents differ");
+  if (x.dim[x.rank - 1] != y.dim[y.rank - 2]) mil_fail_shapes(r, op, "x", "y", "the inner extents differ");
   x.rank -= 2;
   y.rank -= 2;
-  if (!broadcast(&x, &y)) fail_shapes(r, op, "x", "y", "the leading axes do not broadcast");
+  if (!mil_broadcast(&x, &y)) mil_fail_shapes(r, op, "x", "y", "the leading axes do not broadcast");
   if (!row) x.dim[x.rank++] = m;
   x.dim[x.rank++] = n;
   *out = x;
@@ -182,12 +182,12 @@ void mil_shape_matmul(mil_reader *r, const mil_op *op, mil_type *out) {
 void mil_shape_linear(mil_reader *r, const mil_op *op, mil_type *out) {
   mil_type weight = type_of(op, "weight");
   *out = type_of(op, "x");
-  if (out->rank < 1 || out->rank > 3) fail_arg(r, op, "x", "must have rank 1 to 3; use matmul");
+  if (out->rank < 1 || out->rank > 3) mil_fail_arg(r, op, "x", "must have rank 1 to 3; use matmul");
   if (weight.rank != 2 || weight.dim[1] != out->dim[out->rank - 1])
-    fail_shapes(r, op, "x", "weight", "weight must be [N, K]");
+    mil_fail_shapes(r, op, "x", "weight", "weight must be [N, K]");
   if (mil_get(op, "bias")) {
     mil_type bias = type_of(op, "bias");
-    if (bias.rank != 1 || bias.dim[0] != weight.dim[0]) fail_shapes(r, op, "weight", "bias", "bias must be [N]");
+    if (bias.rank != 1 || bias.dim[0] != weight.dim[0]) mil_fail_shapes(r, op, "weight", "bias", "bias must be [N]");
   }
   out->dim[out->rank - 1] = weight.dim[0];
 }
@@ -209,14 +209,14 @@ static int64_t reach(const window *w, int i) { return (w->kernel[i] - 1) * w->di
  * Padding as wide as the window would give outputs that see nothing of x. */
 static void read_window(mil_reader *r, const mil_op *op, const mil_type *x, window *w) {
   const char *kind = mil_string(op, "pad_type");
-  ints_of(r, op, "strides", w->spatial, 1, MAX_WINDOW, w->stride);
-  if (!strcmp(kind, "custom") && !mil_get(op, "pad")) fail_arg(r, op, "pad_type", "is custom: it needs 'pad'");
-  ints_of(r, op, "pad", 2 * w->spatial, 0, MAX_WINDOW, w->pad);
+  mil_ints_of(r, op, "strides", w->spatial, 1, MAX_WINDOW, w->stride);
+  if (!strcmp(kind, "custom") && !mil_get(op, "pad")) mil_fail_arg(r, op, "pad_type", "is custom: it needs 'pad'");
+  mil_ints_of(r, op, "pad", 2 * w->spatial, 0, MAX_WINDOW, w->pad);
   if (!strcmp(kind, "custom")) return;
   memset(w->pad, 0, sizeof w->pad);
   if (!strcmp(kind, "valid")) return;
   bool lower = !strcmp(kind, "same_lower");
-  if (lower && r->opset < 16) fail_arg(r, op, "pad_type", "same_lower needs opset ios16");
+  if (lower && r->opset < 16) mil_fail_arg(r, op, "pad_type", "same_lower needs opset ios16");
   for (int i = 0; i < w->spatial; i++) {
     int64_t in = x->dim[2 + i], s = w->stride[i], total = (in + s - 1) / s * s - in + reach(w, i) - s;
     if (total < 0) total = 0;
@@ -231,10 +231,10 @@ static void apply_window(mil_reader *r, const mil_op *op, const window *w, mil_t
   for (int i = 0; i < w->spatial; i++) {
     int64_t in = out->dim[2 + i], before = w->pad[2 * i], pads = before + w->pad[2 * i + 1], s = w->stride[i];
     int64_t room = in + pads - reach(w, i);
-    if (room < 0) fail_arg(r, op, "x", "is smaller than the window");
+    if (room < 0) mil_fail_arg(r, op, "x", "is smaller than the window");
     int64_t n = (room + (w->ceil ? s - 1 : 0)) / s + 1;
     if (w->ceil && pads > 0 && (n - 1) * s >= in + before) n--;
-    if (w->ceil && (n - 1) * s >= in + before) fail_arg(r, op, "ceil_mode", "adds a window that lies outside x");
+    if (w->ceil && (n - 1) * s >= in + before) mil_fail_arg(r, op, "ceil_mode", "adds a window that lies outside x");
     out->dim[2 + i] = n;
   }
 }
@@ -242,11 +242,11 @@ static void apply_window(mil_reader *r, const mil_op *op, const window *w, mil_t
 /* What conv and conv_transpose share: weight [a, b, kernel..], bias [channels], groups. */
 static int64_t read_conv(mil_reader *r, const mil_op *op, const mil_type *x, const mil_type *weight, window *w) {
   if (x->rank < 3 || x->rank > 4)
-    fail_arg(r, op, "x", "must be [N, C, W] or [N, C, H, W]: the host engine has no other convolution");
-  if (weight->rank != x->rank) fail_shapes(r, op, "x", "weight", "the ranks differ");
+    mil_fail_arg(r, op, "x", "must be [N, C, W] or [N, C, H, W]: the host engine has no other convolution");
+  if (weight->rank != x->rank) mil_fail_shapes(r, op, "x", "weight", "the ranks differ");
   w->spatial = x->rank - 2;
   for (int i = 0; i < w->spatial; i++) w->kernel[i] = weight->dim[2 + i];
-  ints_of(r, op, "dilations", w->spatial, 1, MIL_MAX_EXTENT, w->dilation);
+  mil_ints_of(r, op, "dilations", w->spatial, 1, MIL_MAX_EXTENT, w->dilation);
   read_window(r, op, x, w);
   int64_t width = w->kernel[w->spatial - 1];
   if (width > mil_max_kernel_width(r->family))
@@ -254,16 +254,16 @@ static int64_t read_conv(mil_reader *r, const mil_op *op, const mil_type *x, con
              "ANECCompile() FAILED: %s with a kernel %lld wide; this target takes up to %d (its height is free)",
              mil_op_name(op), (long long)width, mil_max_kernel_width(r->family));
   int64_t groups = mil_int(op, "groups");
-  if (groups < 1 || x->dim[1] % groups) fail_arg(r, op, "groups", "must divide the channels of x");
+  if (groups < 1 || x->dim[1] % groups) mil_fail_arg(r, op, "groups", "must divide the channels of x");
   return groups;
 }
 
 static void check_bias(mil_reader *r, const mil_op *op, int64_t channels) {
   const mil_value *bias = mil_get(op, "bias");
   if (!bias) return;
-  if (!bias->is_const) fail_arg(r, op, "bias", "must be a constant; add a computed one with add");
+  if (!bias->is_const) mil_fail_arg(r, op, "bias", "must be a constant; add a computed one with add");
   if (bias->type.rank != 1 || bias->type.dim[0] != channels)
-    fail_shapes(r, op, "weight", "bias", "one bias per output channel is needed");
+    mil_fail_shapes(r, op, "weight", "bias", "one bias per output channel is needed");
 }
 
 /* x [N, Cin, ..], weight [Cout, Cin/groups, ..] */
@@ -272,15 +272,15 @@ void mil_shape_conv(mil_reader *r, const mil_op *op, mil_type *out) {
   window w = {0};
   const mil_value *given = mil_get(op, "weight");
   int64_t groups = read_conv(r, op, &x, &weight, &w);
-  if (weight.dim[1] != x.dim[1] / groups) fail_shapes(r, op, "x", "weight", "weight must be [Cout, Cin/groups, ..]");
-  if (weight.dim[0] % groups) fail_shapes(r, op, "x", "weight", "groups must divide Cout");
+  if (weight.dim[1] != x.dim[1] / groups) mil_fail_shapes(r, op, "x", "weight", "weight must be [Cout, Cin/groups, ..]");
+  if (weight.dim[0] % groups) mil_fail_shapes(r, op, "x", "weight", "groups must divide Cout");
   if (!given->is_const && !mil_is_constexpr(mil_source(given))) {
     if (x.dim[0] > 1)
       mil_fail(r, mil_arg_pos(r, op, "weight"),
                "ANECCompile() FAILED: conv with a computed weight and a batch of %lld; the batch must be 1",
                (long long)x.dim[0]);
     for (int i = 0; i < w.spatial; i++)
-      if (w.dilation[i] > 1) fail_arg(r, op, "dilations", "must be 1 for a computed weight");
+      if (w.dilation[i] > 1) mil_fail_arg(r, op, "dilations", "must be 1 for a computed weight");
   }
   check_bias(r, op, weight.dim[0]);
   *out = x;
@@ -294,18 +294,18 @@ void mil_shape_conv_transpose(mil_reader *r, const mil_op *op, mil_type *out) {
   window w = {0};
   const mil_value *given = mil_get(op, "weight");
   int64_t groups = read_conv(r, op, &x, &weight, &w);
-  if (weight.dim[0] != x.dim[1]) fail_shapes(r, op, "x", "weight", "weight must be [Cin, Cout/groups, ..]");
-  if (!given->is_const && !mil_is_constexpr(mil_source(given))) fail_arg(r, op, "weight", "must be a constant");
+  if (weight.dim[0] != x.dim[1]) mil_fail_shapes(r, op, "x", "weight", "weight must be [Cin, Cout/groups, ..]");
+  if (!given->is_const && !mil_is_constexpr(mil_source(given))) mil_fail_arg(r, op, "weight", "must be a constant");
   if (mil_get(op, "output_shape"))
-    fail_arg(r, op, "output_shape", "is not supported: the host engine crops with 'pad'");
+    mil_fail_arg(r, op, "output_shape", "is not supported: the host engine crops with 'pad'");
   if (!strcmp(mil_string(op, "pad_type"), "same"))
-    fail_arg(r, op, "pad_type", "same is not supported: the host engine takes valid and custom");
+    mil_fail_arg(r, op, "pad_type", "same is not supported: the host engine takes valid and custom");
   *out = x;
   out->dim[1] = weight.dim[1] * groups;
   check_bias(r, op, out->dim[1]);
   for (int i = 0; i < w.spatial; i++) {
     out->dim[2 + i] = (x.dim[2 + i] - 1) * w.stride[i] + reach(&w, i) - w.pad[2 * i] - w.pad[2 * i + 1];
-    if (out->dim[2 + i] < 1) fail_arg(r, op, "pad", "leaves nothing of the output");
+    if (out->dim[2 + i] < 1) mil_fail_arg(r, op, "pad", "leaves nothing of the output");
   }
 }
 
@@ -314,16 +314,16 @@ void mil_shape_pool(mil_reader *r, const mil_op *op, mil_type *out) {
   window w = {.dilation = {1, 1, 1}, .ceil = mil_bool(op, "ceil_mode")};
   *out = type_of(op, "x");
   if (out->rank < 3 || out->rank > 4)
-    fail_arg(r, op, "x", "must be [N, C, W] or [N, C, H, W]: the host engine has no other pooling");
+    mil_fail_arg(r, op, "x", "must be [N, C, W] or [N, C, H, W]: the host engine has no other pooling");
   w.spatial = out->rank - 2;
-  ints_of(r, op, "kernel_sizes", w.spatial, 1, MAX_WINDOW, w.kernel);
+  mil_ints_of(r, op, "kernel_sizes", w.spatial, 1, MAX_WINDOW, w.kernel);
   read_window(r, op, out, &w);
   if (w.ceil && !strncmp(mil_string(op, "pad_type"), "same", 4))
-    fail_arg(r, op, "ceil_mode", "must be false with same padding");
+    mil_fail_arg(r, op, "ceil_mode", "must be false with same padding");
   for (int i = 0; i < w.spatial; i++) {
-    if (w.ceil && w.pad[2 * i] != w.pad[2 * i + 1]) fail_arg(r, op, "pad", "must be symmetric with ceil_mode");
+    if (w.ceil && w.pad[2 * i] != w.pad[2 * i + 1]) mil_fail_arg(r, op, "pad", "must be symmetric with ceil_mode");
     if (w.pad[2 * i] >= w.kernel[i] || w.pad[2 * i + 1] >= w.kernel[i])
-      fail_arg(r, op, "pad", "must be smaller than the window");
+      mil_fail_arg(r, op, "pad", "must be smaller than the window");
   }
   apply_window(r, op, &w, out);
 }
@@ -331,11 +331,11 @@ void mil_shape_pool(mil_reader *r, const mil_op *op, mil_type *out) {
 void mil_shape_upsample(mil_reader *r, const mil_op *op, mil_type *out) {
   static const char *const names[] = {"scale_factor_height", "scale_factor_width"};
   *out = type_of(op, "x");
-  if (out->rank != 4) fail_arg(r, op, "x", "must be [N, C, H, W]: the host engine has no other upsampling");
+  if (out->rank != 4) mil_fail_arg(r, op, "x", "must be [N, C, H, W]: the host engine has no other upsampling");
   for (int i = 0; i < 2; i++) {
     double scale = mil_real(op, names[i]);
     if (!(scale >= 1 && scale <= MIL_MAX_EXTENT) || scale != (double)(int64_t)scale)
-      fail_arg(r, op, names[i], "must be a whole number from 1: the host engine has no kernel for other factors");
+      mil_fail_arg(r, op, names[i], "must be a whole number from 1: the host engine has no kernel for other factors");
     out->dim[2 + i] *= (int64_t)scale;
   }
 }
@@ -345,7 +345,7 @@ void mil_shape_upsample(mil_reader *r, const mil_op *op, mil_type *out) {
 void mil_shape_reduce(mil_reader *r, const mil_op *op, mil_type *out) {
   bool reduced[MIL_MAX_DIMS], keep = mil_bool(op, "keep_dims");
   mil_type x = type_of(op, "x");
-  if (!axes_of(r, op, "axes", x.rank, reduced)) fail_arg(r, op, "axes", "is empty: nothing is reduced");
+  if (!mil_axes_of(r, op, "axes", x.rank, reduced)) mil_fail_arg(r, op, "axes", "is empty: nothing is reduced");
   *out = (mil_type){.dtype = x.dtype};
   for (int i = 0; i < x.rank; i++)
     if (!reduced[i] || keep) out->dim[out->rank++] = reduced[i] ? 1 : x.dim[i];
@@ -367,12 +367,12 @@ void mil_shape_reshape(mil_reader *r, const mil_op *op, mil_type *out) {
     mil_fail(r, mil_arg_pos(r, op, "shape"),
              "Rank of the shape parameter must be between 0 and %d: reshape to rank %lld", MIL_MAX_RANK,
              (long long)given);
-  ints_of(r, op, "shape", (int)given, -1, MIL_MAX_EXTENT, shape);
+  mil_ints_of(r, op, "shape", (int)given, -1, MIL_MAX_EXTENT, shape);
   int open = -1;
   bool fits = true;
   for (int i = 0; i < (int)given; i++) {
-    if (!shape[i]) fail_arg(r, op, "shape", "holds 0: every axis has at least one element");
-    if (shape[i] < 0 && open >= 0) fail_arg(r, op, "shape", "holds -1 twice");
+    if (!shape[i]) mil_fail_arg(r, op, "shape", "holds 0: every axis has at least one element");
+    if (shape[i] < 0 && open >= 0) mil_fail_arg(r, op, "shape", "holds -1 twice");
     if (shape[i] < 0)
       open = i;
     else if (left % shape[i])
@@ -392,8 +392,8 @@ void mil_shape_transpose(mil_reader *r, const mil_op *op, mil_type *out) {
   int64_t perm[MIL_MAX_RANK];
   bool seen[MIL_MAX_DIMS];
   mil_type x = type_of(op, "x");
-  ints_of(r, op, "perm", x.rank, -x.rank, x.rank - 1, perm);
-  axes_of(r, op, "perm", x.rank, seen);
+  mil_ints_of(r, op, "perm", x.rank, -x.rank, x.rank - 1, perm);
+  mil_axes_of(r, op, "perm", x.rank, seen);
   *out = x;
   for (int i = 0; i < x.rank; i++) out->dim[i] = x.dim[perm[i] < 0 ? perm[i] + x.rank : perm[i]];
 }
@@ -401,10 +401,10 @@ void mil_shape_transpose(mil_reader *r, const mil_op *op, mil_type *out) {
 void mil_shape_squeeze(mil_reader *r, const mil_op *op, mil_type *out) {
   bool dropped[MIL_MAX_DIMS];
   mil_type x = type_of(op, "x");
-  axes_of(r, op, "axes", x.rank, dropped);
+  mil_axes_of(r, op, "axes", x.rank, dropped);
   *out = (mil_type){.dtype = x.dtype};
   for (int i = 0; i < x.rank; i++) {
-    if (dropped[i] && x.dim[i] != 1) fail_arg(r, op, "axes", "names an axis that has more than one element");
+    if (dropped[i] && x.dim[i] != 1) mil_fail_arg(r, op, "axes", "names an axis that has more than one element");
     if (!dropped[i]) out->dim[out->rank++] = x.dim[i];
   }
 }
@@ -419,7 +419,7 @@ void mil_shape_expand_dims(mil_reader *r, const mil_op *op, mil_type *out) {
              "Rank of the shape parameter must be between 0 and %d: expand_dims gives rank %lld", MIL_MAX_RANK,
              (long long)(x.rank + n));
   *out = (mil_type){.dtype = x.dtype, .rank = x.rank + (int)n};
-  axes_of(r, op, "axes", out->rank, inserted);
+  mil_axes_of(r, op, "axes", out->rank, inserted);
   for (int i = 0, from = 0; i < out->rank; i++) out->dim[i] = inserted[i] ? 1 : x.dim[from++];
 }
 
@@ -436,12 +436,12 @@ void mil_shape_flatten2d(mil_reader *r, const mil_op *op, mil_type *out) {
 void mil_shape_slice_by_size(mil_reader *r, const mil_op *op, mil_type *out) {
   int64_t begin[MIL_MAX_RANK], size[MIL_MAX_RANK];
   *out = type_of(op, "x");
-  ints_of(r, op, "begin", out->rank, 0, MIL_MAX_EXTENT, begin);
-  ints_of(r, op, "size", out->rank, -1, MIL_MAX_EXTENT, size);
+  mil_ints_of(r, op, "begin", out->rank, 0, MIL_MAX_EXTENT, begin);
+  mil_ints_of(r, op, "size", out->rank, -1, MIL_MAX_EXTENT, size);
   for (int i = 0; i < out->rank; i++) {
-    if (begin[i] >= out->dim[i]) fail_arg(r, op, "begin", "lies outside x");
+    if (begin[i] >= out->dim[i]) mil_fail_arg(r, op, "begin", "lies outside x");
     if (size[i] < 0) size[i] = out->dim[i] - begin[i];
-    if (!size[i] || size[i] > out->dim[i] - begin[i]) fail_arg(r, op, "size", "must be positive and stay inside x");
+    if (!size[i] || size[i] > out->dim[i] - begin[i]) mil_fail_arg(r, op, "size", "must be positive and stay inside x");
     out->dim[i] = size[i];
   }
 }
@@ -449,13 +449,13 @@ void mil_shape_slice_by_size(mil_reader *r, const mil_op *op, mil_type *out) {
 void mil_shape_reverse(mil_reader *r, const mil_op *op, mil_type *out) {
   bool set[MIL_MAX_DIMS];
   *out = type_of(op, "x");
-  axes_of(r, op, "axes", out->rank, set);
+  mil_axes_of(r, op, "axes", out->rank, set);
 }
 
 void mil_shape_tile(mil_reader *r, const mil_op *op, mil_type *out) {
   int64_t reps[MIL_MAX_RANK];
   *out = type_of(op, "x");
-  ints_of(r, op, "reps", out->rank, 1, MIL_MAX_EXTENT, reps);
+  mil_ints_of(r, op, "reps", out->rank, 1, MIL_MAX_EXTENT, reps);
   for (int i = 0; i < out->rank; i++) out->dim[i] *= reps[i];
 }
 
@@ -479,7 +479,7 @@ void mil_shape_concat(mil_reader *r, const mil_op *op, mil_type *out) {
   mil_value *const *value = values_of(r, op, &count, &first);
   int axis = axis_of(r, op, "axis", mil_int(op, "axis"), first.rank);
   if (mil_bool(op, "interleave"))
-    fail_arg(r, op, "interleave", "must be false: the host engine has no kernel for interleaved concat");
+    mil_fail_arg(r, op, "interleave", "must be false: the host engine has no kernel for interleaved concat");
   *out = first;
   for (int i = 1; i < count; i++) {
     const mil_type *type = &value[i]->type;
@@ -515,17 +515,17 @@ void mil_shape_split(mil_reader *r, const mil_op *op, mil_type *out) {
   int axis = axis_of(r, op, "axis", mil_int(op, "axis"), x.rank);
   if (!count && !sizes) mil_fail(r, r->op_pos, "split: 'num_splits' or 'split_sizes' is needed");
   int64_t parts = count ? mil_int(op, "num_splits") : sizes->type.dim[0], total = 0;
-  if (sizes && parts != sizes->type.dim[0]) fail_arg(r, op, "num_splits", "is not the length of 'split_sizes'");
+  if (sizes && parts != sizes->type.dim[0]) mil_fail_arg(r, op, "num_splits", "is not the length of 'split_sizes'");
   if (parts != op->n_results)
     mil_fail(r, r->op_pos, "split: %d results are declared for %lld parts", op->n_results, (long long)parts);
-  if (!sizes && x.dim[axis] % parts) fail_arg(r, op, "num_splits", "must divide the axis");
+  if (!sizes && x.dim[axis] % parts) mil_fail_arg(r, op, "num_splits", "must divide the axis");
   for (int i = 0; i < op->n_results; i++) {
     out[i] = x;
     out[i].dim[axis] = sizes ? mil_const_int(sizes, i) : x.dim[axis] / parts;
-    if (out[i].dim[axis] < 1) fail_arg(r, op, "split_sizes", "must be positive");
+    if (out[i].dim[axis] < 1) mil_fail_arg(r, op, "split_sizes", "must be positive");
     total += out[i].dim[axis];
   }
-  if (total != x.dim[axis]) fail_arg(r, op, "split_sizes", "must add up to the axis");
+  if (total != x.dim[axis]) mil_fail_arg(r, op, "split_sizes", "must add up to the axis");
 }
 
 /* -- Encoded weights ----------------------------------------------------------------------------------------------- */

@@ -9,6 +9,7 @@
 #ifndef ANEFORGE_HOST_PLAN_H
 #define ANEFORGE_HOST_PLAN_H
 
+#include "image.h"
 #include "kernels.h"
 #include "mil.h"
 
@@ -40,14 +41,15 @@ typedef struct {
   int first, last;  /* steps between which it is alive */
 } plan_value;
 
-enum node_kind { NODE_EW, NODE_GEMM, NODE_CONV, NODE_REDUCE, NODE_SOFTMAX, NODE_POOL, NODE_UPSAMPLE, NODE_COPY };
+enum node_kind { NODE_EW, NODE_GEMM, NODE_CONV, NODE_REDUCE, NODE_SOFTMAX, NODE_POOL, NODE_UPSAMPLE, NODE_RESAMPLE, NODE_AFFINE, NODE_LRN, NODE_COPY };
 
-/* One kernel call before fusion. NODE_GEMM, NODE_CONV: in = x, w[, bias]. NODE_COPY: each input has a copy_args. */
+/* One kernel call before fusion. NODE_GEMM, NODE_CONV: in = x, w[, bias]. NODE_AFFINE: in = x, matrix. NODE_COPY: each input has
+ * a copy_args. */
 typedef struct {
   enum node_kind kind;
   const mil_op *op;
   int *in, n_in, out;
-  void *args;          /* gemm_args, conv_args, reduce_args, softmax_args, pool_args, upsample_args, copy_args[n_in] */
+  void *args;          /* gemm_args, conv_args, reduce_args, softmax_args, .., copy_args[n_in] */
   uint8_t code;        /* NODE_EW */
   const unary_fn *fn;
   bool closes;         /* NODE_EW: the stored result is not what the register holds (cast to an integer) */
@@ -180,11 +182,26 @@ int plan_squeeze(int rank, const int64_t *dim, int64_t *out);
 /* Drops size-1 axes and merges neighbours that run on in both x and y. */
 void plan_copy_merge(copy_args *args);
 
+/* False (and a message) unless the value is fp16, or, when not only_fp16, another type elementwise programs read. */
+bool plan_need(plan *p, const mil_op *op, int v, bool only_fp16);
+int plan_scalar(plan *p, f16 bits, const char *name);
+/* result[i..] = x[offset + i . stride]; a view when the elements are already in that order. */
+bool plan_move(plan *p, const mil_op *op, const mil_value *result, int x, int64_t offset, const int64_t *stride);
+/* The same for a slice, whose values may saturate when it starts inside the last axis. */
+bool plan_slice(plan *p, const mil_op *op, int x, int64_t offset, const int64_t *stride, bool inside);
+/* Drops size-1 batch axes, merges neighbours, and turns batch axes that share w into more rows of x. */
+void plan_merge_batch(gemm_args *g);
+
 /* -- one per operation family, for the table in plan.c: code is the row's */
 typedef bool plan_lower_fn(plan *p, const mil_op *op, int code);
 plan_lower_fn lower_unary, lower_binary, lower_select, lower_cast, lower_prelu;                       /* plan_ops.c */
 plan_lower_fn lower_reduce, lower_softmax, lower_pool, lower_upsample;                                /* plan_ops.c */
 plan_lower_fn lower_reshape, lower_transpose, lower_slice, lower_reverse, lower_tile, lower_concat, lower_split;
+plan_lower_fn lower_instance_norm, lower_batch_norm, lower_layer_norm, lower_l2_norm, lower_lrn;         /* plan_norm.c */
+plan_lower_fn lower_softplus_parametric, lower_floor_div, lower_attention;                             /* plan_norm.c */
+plan_lower_fn lower_upsample_bilinear, lower_resize, lower_affine_sampling, lower_crop, lower_pad;     /* plan_image.c */
+plan_lower_fn lower_blocks, lower_space_to_batch, lower_batch_to_space, lower_slice_by_index, lower_fill;
+plan_lower_fn lower_einsum;                                                                            /* plan_einsum.c */
 plan_lower_fn lower_matmul, lower_linear, lower_conv;                                                 /* plan_linear.c */
 plan_lower_fn lower_affine, lower_lut, lower_sparse, lower_blockwise;                                 /* plan_const.c */
 

@@ -18,6 +18,9 @@ int64_t step_units(enum node_kind kind, const void *args) {
     case NODE_SOFTMAX: return softmax_units(args);
     case NODE_POOL: return pool_units(args);
     case NODE_UPSAMPLE: return upsample_units(args);
+    case NODE_RESAMPLE: return resample_units(args);
+    case NODE_AFFINE: return affine_units(args);
+    case NODE_LRN: return lrn_units(args);
     case NODE_COPY: return copy_units(args);
   }
   return 0;
@@ -30,6 +33,9 @@ size_t step_scratch(enum node_kind kind, const void *args) {
     case NODE_CONV: return conv_scratch(args);
     case NODE_REDUCE: return reduce_scratch(args);
     case NODE_SOFTMAX: return softmax_scratch(args);
+    case NODE_RESAMPLE: return resample_scratch(args);
+    case NODE_AFFINE: return affine_scratch(args);
+    case NODE_LRN: return lrn_scratch(args);
     default: return 0;
   }
 }
@@ -43,6 +49,9 @@ void step_run(enum node_kind kind, const void *args, int64_t first, int64_t last
     case NODE_SOFTMAX: softmax_run(args, first, last, scratch); break;
     case NODE_POOL: pool_run(args, first, last, scratch); break;
     case NODE_UPSAMPLE: upsample_run(args, first, last, scratch); break;
+    case NODE_RESAMPLE: resample_run(args, first, last, scratch); break;
+    case NODE_AFFINE: affine_run(args, first, last, scratch); break;
+    case NODE_LRN: lrn_run(args, first, last, scratch); break;
     case NODE_COPY: copy_run(args, first, last, scratch); break;
   }
 }
@@ -66,6 +75,9 @@ static double step_cost(const plan *p, const plan_unit *u, enum node_kind kind, 
     }
     case NODE_REDUCE: case NODE_SOFTMAX: return (double)plan_elements(&p->value[p->node[u->head].in[0]]) * 1.0;
     case NODE_POOL: return elements * (double)(((const pool_args *)args)->kh * ((const pool_args *)args)->kw) * 0.5;
+    case NODE_RESAMPLE: return elements * 6;
+    case NODE_AFFINE: return elements * 15;
+    case NODE_LRN: return elements * (20 + 0.5 * (double)((const lrn_args *)args)->size);
     default: return elements * 0.3;
   }
 }
@@ -291,9 +303,14 @@ static bool emit_plain(plan *p, int unit, int node) {
     case NODE_REDUCE: x = &((reduce_args *)n.args)->x; y = &((reduce_args *)n.args)->y; break;
     case NODE_SOFTMAX: x = &((softmax_args *)n.args)->x; y = &((softmax_args *)n.args)->y; break;
     case NODE_POOL: x = &((pool_args *)n.args)->x; y = &((pool_args *)n.args)->y; break;
+    case NODE_RESAMPLE: x = &((resample_args *)n.args)->x; y = &((resample_args *)n.args)->y; break;
+    case NODE_AFFINE: x = &((affine_args *)n.args)->x; y = &((affine_args *)n.args)->y; break;
+    case NODE_LRN: x = &((lrn_args *)n.args)->x; y = &((lrn_args *)n.args)->y; break;
     default: x = &((upsample_args *)n.args)->x; y = &((upsample_args *)n.args)->y; break;
   }
-  if (plan_is_const(p, n.in[0]) && !plan_dense(p, n.in[0])) return false;
+  for (int i = 0; i < n.n_in; i++)
+    if (plan_is_const(p, n.in[i]) && !plan_dense(p, n.in[i])) return false;
+  if (n.kind == NODE_AFFINE && !point_read(p, n.in[1], false, &((affine_args *)n.args)->matrix)) return false;
   return point_read(p, n.in[0], false, x) && point_write(p, n.out, false, y) && add_step(p, unit, n.kind, n.args);
 }
 
@@ -369,6 +386,9 @@ bool plan_evaluate(plan *p, const plan_node *n, bool first_only, void *data) {
     softmax_args softmax;
     pool_args pool;
     upsample_args upsample;
+    resample_args resample;
+    affine_args affine;
+    lrn_args lrn;
     copy_args copy;
   } a;
   const f16 *in[3] = {NULL, NULL, NULL};
@@ -402,6 +422,18 @@ bool plan_evaluate(plan *p, const plan_node *n, bool first_only, void *data) {
       a.upsample = *(const upsample_args *)n->args;
       a.upsample.x = in[0], a.upsample.y = data;
       return run_now(p, n->kind, &a.upsample);
+    case NODE_RESAMPLE:
+      a.resample = *(const resample_args *)n->args;
+      a.resample.x = in[0], a.resample.y = data;
+      return run_now(p, n->kind, &a.resample);
+    case NODE_AFFINE:
+      a.affine = *(const affine_args *)n->args;
+      a.affine.x = in[0], a.affine.matrix = in[1], a.affine.y = data;
+      return run_now(p, n->kind, &a.affine);
+    case NODE_LRN:
+      a.lrn = *(const lrn_args *)n->args;
+      a.lrn.x = in[0], a.lrn.y = data;
+      return run_now(p, n->kind, &a.lrn);
     default: break;
   }
   for (int i = 0; i < n->n_in; i++) {

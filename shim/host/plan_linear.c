@@ -31,8 +31,7 @@ static int strided(plan *p, int v, int64_t *stride) {
   return plan_view(p, n->in[0], c->x_offset, 1, &one, a->name);
 }
 
-/* Drops size-1 batch axes, merges neighbours, and turns batch axes that share w into more rows of x. */
-static void merge_batch(gemm_args *g) {
+void plan_merge_batch(gemm_args *g) {
   int n = 0;
   for (int i = 0; i < g->batch_rank; i++) {
     if (g->batch_dim[i] == 1) continue;
@@ -91,7 +90,7 @@ static bool product(plan *p, const mil_op *op, int x, int w, bool transpose_x, b
     g->x_batch[i] = ax < 0 || a.dim[ax] == 1 ? 0 : xs[ax];
     g->w_batch[i] = aw < 0 || b.dim[aw] == 1 ? 0 : ws[aw];
   }
-  merge_batch(g);
+  plan_merge_batch(g);
   g->bias_axis = bias >= 0 ? 1 : -1;
   return plan_bind(p, op->result[0], out);
 }

@@ -39,7 +39,7 @@ static int made_by(const plan *p, const plan_unit *u, int i) {
   return i == 0 ? p->node[u->head].out : -1;
 }
 
-/* A part of a concatenation that fills consecutive bytes is made in place. */
+/* A part of a concatenation that is all of a value and fills consecutive bytes is made in place. */
 static void place_parts(plan *p) {
   for (int t = 0; t < p->n_order; t++) {
     const plan_unit *u = &p->unit[p->order[t]];
@@ -49,7 +49,7 @@ static void place_parts(plan *p) {
       copy_args c = ((const copy_args *)n->args)[i];
       plan_copy_merge(&c);
       plan_value *r = &p->value[p->value[n->in[i]].root];
-      bool run = c.rank == 1 && c.x_stride[0] == 1 && c.y_stride[0] == 1 && c.x_offset == 0;
+      bool run = c.rank == 1 && c.x_stride[0] == 1 && c.y_stride[0] == 1 && c.x_offset == 0 && c.dim[0] == plan_elements(r);
       if (!run || !plan_is_whole(p, n->in[i]) || r->data || r->producer < 0 || r->output >= 0 || r->placed >= 0) continue;
       r->placed = n->out;
       r->at = c.y_offset * c.element;

@@ -5,14 +5,14 @@
 
 static const mil_type *result_type(const mil_op *op) { return &op->result[0]->type; }
 
-static bool need_dtype(plan *p, const mil_op *op, int v, bool only_fp16) {
+bool plan_need(plan *p, const mil_op *op, int v, bool only_fp16) {
   if (v < 0) return false;
   enum mil_dtype d = p->value[v].dtype;
   if (d == MIL_FP16 || (!only_fp16 && (d == MIL_BOOL || d == MIL_INT8 || d == MIL_UINT8))) return true;
   return plan_fail(p, op, "the host engine has no kernel for %s operands (cast to fp16 first)", mil_dtype_name(d));
 }
 
-static int scalar_constant(plan *p, f16 bits, const char *name) {
+int plan_scalar(plan *p, f16 bits, const char *name) {
   f16 *data = plan_alloc(p, sizeof *data);
   if (!data) return -1;
   *data = bits;
@@ -63,7 +63,7 @@ bool lower_unary(plan *p, const mil_op *op, int code) {
   (void)code;
   size_t id = (size_t)mil_op_id_of(op);
   int x = plan_operand(p, op, "x");
-  if (!need_dtype(p, op, x, true)) return false;
+  if (!plan_need(p, op, x, true)) return false;
   const char *a = id < sizeof first_parameter / sizeof *first_parameter ? first_parameter[id] : NULL;
   float alpha = a ? (float)mil_real(op, a) : 0;
   float beta = id < sizeof has_beta && has_beta[id] ? (float)mil_real(op, "beta") : 0;
@@ -90,7 +90,7 @@ bool lower_binary(plan *p, const mil_op *op, int code) {
   int in[2] = {plan_operand(p, op, "x"), 0}, n = 1;
   if (code != EW_NOT) in[n++] = plan_operand(p, op, "y");
   for (int i = 0; i < n; i++)
-    if (!need_dtype(p, op, in[i], false)) return false;
+    if (!plan_need(p, op, in[i], false)) return false;
   int out = plan_new_value(p, result_type(op), op->result[0]->name);
   return plan_ew(p, op, (uint8_t)code, NULL, in, n, out) && plan_bind(p, op->result[0], out);
 }
@@ -99,37 +99,41 @@ bool lower_select(plan *p, const mil_op *op, int code) {
   (void)code;
   int in[3] = {plan_operand(p, op, "cond"), plan_operand(p, op, "a"), plan_operand(p, op, "b")};
   for (int i = 0; i < 3; i++)
-    if (!need_dtype(p, op, in[i], false)) return false;
+    if (!plan_need(p, op, in[i], false)) return false;
   int out = plan_new_value(p, result_type(op), op->result[0]->name);
   return plan_ew(p, op, EW_SELECT, NULL, in, 3, out) && plan_bind(p, op->result[0], out);
 }
 
-/* To bool: x != 0. To an integer: the store truncates, so the register no longer holds the value. */
+/* To bool: x != 0. To an integer: the store truncates, so the register no longer holds the value. There is no fp32 on the
+ * device: an fp32 value between two casts is the fp16 value. */
 bool lower_cast(plan *p, const mil_op *op, int code) {
   (void)code;
   int x = plan_operand(p, op, "x");
   if (x < 0) return false;
-  enum mil_dtype from = p->value[x].dtype, to = result_type(op)->dtype;
-  if (from == to) {
-    plan_value a = p->value[x];
-    return plan_bind(p, op->result[0], plan_view(p, x, 0, a.rank, a.dim, op->result[0]->name));
+  mil_value *result = op->result[0];
+  mil_type t = result->type;
+  bool wide = t.dtype == MIL_FP32;
+  if (wide) t.dtype = MIL_FP16;
+  plan_value a = p->value[x];
+  int out;
+  if (a.dtype == t.dtype) {
+    out = plan_view(p, x, 0, a.rank, a.dim, result->name);
+  } else if ((out = plan_new_value(p, &t, result->name)) >= 0 && t.dtype == MIL_BOOL) {
+    int in[2] = {x, plan_scalar(p, 0, "zero")};
+    if (!plan_ew(p, op, EW_NE, NULL, in, 2, out)) return false;
+  } else if (out >= 0) {
+    if (!plan_ew(p, op, EW_COPY, NULL, &x, 1, out)) return false;
+    p->node[p->n_nodes - 1].closes = t.dtype != MIL_FP16 && a.dtype != MIL_BOOL;
   }
-  int out = plan_new_value(p, result_type(op), op->result[0]->name);
-  if (out < 0 || !need_dtype(p, op, x, false) || !need_dtype(p, op, out, false)) return false;
-  if (to == MIL_BOOL) {
-    int in[2] = {x, scalar_constant(p, 0, "zero")};
-    return plan_ew(p, op, EW_NE, NULL, in, 2, out) && plan_bind(p, op->result[0], out);
-  }
-  if (!plan_ew(p, op, EW_COPY, NULL, &x, 1, out)) return false;
-  p->node[p->n_nodes - 1].closes = to != MIL_FP16 && from != MIL_BOOL;
-  return plan_bind(p, op->result[0], out);
+  if (out >= 0 && wide) result->user = (void *)(intptr_t)(out + 1);
+  return wide ? out >= 0 : plan_bind(p, result, out);
 }
 
 /* x > 0 ? x : alpha[c] * x, c on axis 1. */
 bool lower_prelu(plan *p, const mil_op *op, int code) {
   (void)code;
   int x = plan_operand(p, op, "x"), alpha = plan_operand(p, op, "alpha");
-  if (!need_dtype(p, op, x, true) || !need_dtype(p, op, alpha, true)) return false;
+  if (!plan_need(p, op, x, true) || !plan_need(p, op, alpha, true)) return false;
   const mil_type *t = result_type(op);
   int64_t dim[K_RANK] = {plan_elements(&p->value[alpha]), 1, 1, 1, 1};
   int rank = t->rank > 1 ? t->rank - 1 : 1;
@@ -137,7 +141,7 @@ bool lower_prelu(plan *p, const mil_op *op, int code) {
   int column = plan_view(p, alpha, 0, rank, dim, name);
   int product = plan_new_value(p, t, name), positive = plan_temp(p, MIL_BOOL, t->rank, t->dim, name);
   int out = plan_new_value(p, t, name);
-  int mul[2] = {x, column}, greater[2] = {x, scalar_constant(p, 0, "zero")}, select[3] = {positive, x, product};
+  int mul[2] = {x, column}, greater[2] = {x, plan_scalar(p, 0, "zero")}, select[3] = {positive, x, product};
   return plan_ew(p, op, EW_MUL, NULL, mul, 2, product) && plan_ew(p, op, EW_GT, NULL, greater, 2, positive) &&
          plan_ew(p, op, EW_SELECT, NULL, select, 3, out) && plan_bind(p, op->result[0], out);
 }
@@ -147,7 +151,7 @@ bool lower_prelu(plan *p, const mil_op *op, int code) {
 bool lower_reduce(plan *p, const mil_op *op, int code) {
   (void)code;
   int x = plan_operand(p, op, "x");
-  if (!need_dtype(p, op, x, true)) return false;
+  if (!plan_need(p, op, x, true)) return false;
   int out = plan_new_value(p, result_type(op), op->result[0]->name);
   plan_node *n = plan_new_node(p, op, NODE_REDUCE, &x, 1, out, sizeof(reduce_args));
   if (!n) return false;
@@ -169,7 +173,7 @@ bool lower_reduce(plan *p, const mil_op *op, int code) {
 bool lower_softmax(plan *p, const mil_op *op, int code) {
   (void)code;
   int x = plan_operand(p, op, "x");
-  if (!need_dtype(p, op, x, true)) return false;
+  if (!plan_need(p, op, x, true)) return false;
   int out = plan_new_value(p, result_type(op), op->result[0]->name);
   plan_node *n = plan_new_node(p, op, NODE_SOFTMAX, &x, 1, out, sizeof(softmax_args));
   if (!n) return false;
@@ -199,7 +203,7 @@ static void padding(const char *kind, const int64_t *list, int axis, int64_t in,
 
 bool lower_pool(plan *p, const mil_op *op, int code) {
   int x = plan_operand(p, op, "x");
-  if (!need_dtype(p, op, x, true)) return false;
+  if (!plan_need(p, op, x, true)) return false;
   const mil_type *t = result_type(op);
   int spatial = t->rank - 2;
   if (spatial != 1 && spatial != 2) return plan_fail(p, op, "the host engine has no kernel for rank %d", t->rank);
@@ -235,7 +239,7 @@ bool lower_pool(plan *p, const mil_op *op, int code) {
 bool lower_upsample(plan *p, const mil_op *op, int code) {
   (void)code;
   int x = plan_operand(p, op, "x");
-  if (!need_dtype(p, op, x, true)) return false;
+  if (!plan_need(p, op, x, true)) return false;
   const mil_type *t = result_type(op);
   plan_value v = p->value[x];
   if (v.rank < 3) return plan_fail(p, op, "the host engine has no kernel for rank %d", v.rank);
@@ -264,8 +268,7 @@ bool lower_reshape(plan *p, const mil_op *op, int code) {
   return plan_bind(p, op->result[0], plan_view(p, x, 0, t->rank, t->dim, op->result[0]->name));
 }
 
-/* result[i..] = x[offset + i . stride]; a view when the elements are already in that order. */
-static bool move(plan *p, const mil_op *op, const mil_value *result, int x, int64_t offset, const int64_t *stride) {
+bool plan_move(plan *p, const mil_op *op, const mil_value *result, int x, int64_t offset, const int64_t *stride) {
   const mil_type *t = &result->type;
   copy_args a = {.element = (int)plan_element(t->dtype), .rank = t->rank, .x_offset = offset};
   memcpy(a.dim, t->dim, (size_t)t->rank * sizeof *a.dim);
@@ -291,7 +294,7 @@ bool lower_transpose(plan *p, const mil_op *op, int code) {
   mil_ints(op, "perm", perm, K_RANK);
   plan_dense_strides(v->rank, v->dim, dense);
   for (int i = 0; i < v->rank; i++) stride[i] = dense[axis_of(perm[i], v->rank)];
-  return move(p, op, op->result[0], x, 0, stride);
+  return plan_move(p, op, op->result[0], x, 0, stride);
 }
 
 /* Up to A14 a slice that starts inside the last axis goes through a fixed-point path of 1/16 of the fp16 range:
@@ -303,11 +306,18 @@ static bool slice_cliff(plan *p, const mil_op *op, int x) {
   int above = plan_temp(p, MIL_BOOL, t->rank, t->dim, result->name);
   int below = plan_temp(p, MIL_BOOL, t->rank, t->dim, result->name);
   int upper = plan_new_value(p, t, result->name), out = plan_new_value(p, t, result->name);
-  int gt[2] = {x, scalar_constant(p, CLIFF, "4094")}, lt[2] = {x, scalar_constant(p, CLIFF | SIGN, "-4094")};
-  int high[3] = {above, scalar_constant(p, INF, "inf"), x}, low[3] = {below, scalar_constant(p, INF | SIGN, "-inf"), upper};
+  int gt[2] = {x, plan_scalar(p, CLIFF, "4094")}, lt[2] = {x, plan_scalar(p, CLIFF | SIGN, "-4094")};
+  int high[3] = {above, plan_scalar(p, INF, "inf"), x}, low[3] = {below, plan_scalar(p, INF | SIGN, "-inf"), upper};
   return plan_ew(p, op, EW_GT, NULL, gt, 2, above) && plan_ew(p, op, EW_LT, NULL, lt, 2, below) &&
          plan_ew(p, op, EW_SELECT, NULL, high, 3, upper) && plan_ew(p, op, EW_SELECT, NULL, low, 3, out) &&
          plan_bind(p, result, out);
+}
+
+bool plan_slice(plan *p, const mil_op *op, int x, int64_t offset, const int64_t *stride, bool inside) {
+  const mil_value *result = op->result[0];
+  if (!plan_move(p, op, result, x, offset, stride)) return false;
+  bool cliff = inside && p->profile.mode == NUM_ANE && p->profile.family <= 3 && p->value[x].dtype == MIL_FP16 && !plan_is_const(p, x);
+  return !cliff || slice_cliff(p, op, (int)(intptr_t)result->user - 1);
 }
 
 bool lower_slice(plan *p, const mil_op *op, int code) {
@@ -324,10 +334,7 @@ bool lower_slice(plan *p, const mil_op *op, int code) {
     if (begin[i] < 0 || begin[i] + result->type.dim[i] > v.dim[i]) return plan_fail(p, op, "the slice leaves axis %d", i);
     offset += begin[i] * stride[i];
   }
-  if (!move(p, op, result, x, offset, stride)) return false;
-  bool cliff = p->profile.mode == NUM_ANE && p->profile.family <= 3 && v.dtype == MIL_FP16 && v.rank &&
-               begin[v.rank - 1] > 0 && !plan_is_const(p, x);
-  return !cliff || slice_cliff(p, op, (int)(intptr_t)result->user - 1);
+  return plan_slice(p, op, x, offset, stride, v.rank && begin[v.rank - 1] > 0);
 }
 
 bool lower_reverse(plan *p, const mil_op *op, int code) {
@@ -345,7 +352,7 @@ bool lower_reverse(plan *p, const mil_op *op, int code) {
       offset += (v->dim[i] - 1) * stride[i];
       stride[i] = -stride[i];
     }
-  return move(p, op, op->result[0], x, offset, stride);
+  return plan_move(p, op, op->result[0], x, offset, stride);
 }
 
 /* y[r, i] = x[i] on each axis: an axis of step 0 in front of every axis that repeats. */
@@ -424,7 +431,7 @@ bool lower_split(plan *p, const mil_op *op, int code) {
   int axis = axis_of(mil_int(op, "axis"), v.rank);
   plan_dense_strides(v.rank, v.dim, stride);
   for (int i = 0; i < op->n_results; i++) {
-    if (!move(p, op, op->result[i], x, at * stride[axis], stride)) return false;
+    if (!plan_move(p, op, op->result[i], x, at * stride[axis], stride)) return false;
     at += op->result[i]->type.dim[axis];
   }
   return at == v.dim[axis] || plan_fail(p, op, "the parts do not fill axis %d", axis);

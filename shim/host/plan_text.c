@@ -7,7 +7,8 @@
 
 static const char *const kind_name[] = {
     [NODE_EW] = "elementwise", [NODE_GEMM] = "gemm", [NODE_CONV] = "conv", [NODE_REDUCE] = "reduce",
-    [NODE_SOFTMAX] = "softmax", [NODE_POOL] = "pool", [NODE_UPSAMPLE] = "upsample", [NODE_COPY] = "copy",
+    [NODE_SOFTMAX] = "softmax", [NODE_POOL] = "pool", [NODE_UPSAMPLE] = "upsample", [NODE_RESAMPLE] = "resample",
+    [NODE_AFFINE] = "affine", [NODE_LRN] = "lrn", [NODE_COPY] = "copy",
 };
 
 static void write_shape(FILE *f, const plan_value *v) {

@@ -257,6 +257,45 @@ static void upsample(const upsample_args *a, const double *x, double *out) {
   }
 }
 
+/* Between the four pixels around (px, py) of an h x w plane; pixels outside have the value `outside`. */
+static double bilinear(const double *x, int64_t h, int64_t w, double px, double py, double outside) {
+  if (!(px > -1 && px < (double)w && py > -1 && py < (double)h)) return outside;
+  int64_t left = (int64_t)floor(px), top = (int64_t)floor(py);
+  double u = px - (double)left, v = py - (double)top, sum = 0;
+  for (int i = 0; i < 4; i++) {
+    int64_t c = left + i % 2, r = top + i / 2;
+    double weight = (i % 2 ? u : 1 - u) * (i / 2 ? v : 1 - v);
+    if (weight != 0) sum += weight * (c < 0 || c >= w || r < 0 || r >= h ? outside : x[r * w + c]);
+  }
+  return sum;
+}
+
+static void resample(const resample_args *a, const double *x, double *out) {
+  for (int64_t i = 0; i < a->planes * a->oh * a->ow; i++) {
+    double py = resample_position(a->grid, i / a->ow % a->oh, a->h, a->oh);
+    out[i] = bilinear(x + i / (a->oh * a->ow) * a->h * a->w, a->h, a->w, resample_position(a->grid, i % a->ow, a->w, a->ow), py, 0);
+  }
+}
+
+static void affine(const affine_args *a, const double *const *in, double *out) {
+  for (int64_t i = 0; i < a->n * a->channels * a->oh * a->ow; i++) {
+    int64_t plane = i / (a->oh * a->ow);
+    double px, py;
+    affine_position(a, in[1] + (a->shared_matrix ? 0 : 6 * (plane / a->channels)), i % a->ow, i / a->ow % a->oh, &px, &py);
+    out[i] = bilinear(in[0] + plane * a->h * a->w, a->h, a->w, px, py, (double)f16_to_float(a->padding));
+  }
+}
+
+static void local_response(const lrn_args *a, const double *x, double *out) {
+  for (int64_t i = 0; i < a->outer * a->channels * a->inner; i++) {
+    int64_t c = i / a->inner % a->channels;
+    double sum = 0;
+    for (int64_t j = -((a->size - 1) / 2); j <= a->size / 2; j++)
+      if (c + j >= 0 && c + j < a->channels) sum += x[i + j * a->inner] * x[i + j * a->inner];
+    out[i] = x[i] * pow(a->k + a->scale * sum, -a->beta);
+  }
+}
+
 static void copy(const copy_args *c, const double *x, double *out) {
   int64_t index[2 * K_RANK] = {0}, count = 1;
   for (int i = 0; i < c->rank; i++) count *= c->dim[i];
@@ -280,6 +319,9 @@ void report_exact(const plan *p, const plan_node *n, const double *const *in, do
     case NODE_SOFTMAX: softmax(n->args, in[0], out); return;
     case NODE_POOL: pool(n->args, in[0], out); return;
     case NODE_UPSAMPLE: upsample(n->args, in[0], out); return;
+    case NODE_RESAMPLE: resample(n->args, in[0], out); return;
+    case NODE_AFFINE: affine(n->args, in, out); return;
+    case NODE_LRN: local_response(n->args, in[0], out); return;
     case NODE_COPY:
       for (int i = 0; i < n->n_in; i++) copy((const copy_args *)n->args + i, in[i], out);
       return;

@@ -8,6 +8,7 @@
 #define I1(v) "tensor<int32, [1]>([" #v "])"
 #define I2(v, w) "tensor<int32, [2]>([" #v ", " #w "])"
 #define I4(v, w, x, y) "tensor<int32, [4]>([" #v ", " #w ", " #x ", " #y "])"
+#define F4 "tensor<fp16, [4]>([1, 2, 3, 4])"
 #define POOL(k, s, p, ceil)                                                                                            \
   "ceil_mode = bool(" ceil "), kernel_sizes = " I2(k, k) ", pad = " I4(                                                \
       p, p, p, p) ", pad_type = string(\"custom\"), strides = " I2(s, s) ", x = c)"
@@ -122,6 +123,65 @@ static const char *const happy[][3] = {
      "upsample_nearest_neighbor(scale_factor_height = int32(2), scale_factor_width = int32(3), x = c)"},
     {C, "tensor<fp16, [1, 4, 12, 16]>",
      "upsample_nearest_neighbor(scale_factor_height = fp32(2.0), scale_factor_width = fp32(2.0), x = c)"},
+    /* images and channels */
+    {"tensor<fp16, [2, 3, 5, 4]> c", "tensor<fp16, [2, 3, 7, 2]>",
+     "affine(align_corners = bool(true), coordinates_mode = string(\"normalized_minus_one_to_one\"), output_height = "
+     "int32(7), output_width = int32(2), padding_mode = string(\"constant\"), padding_value = fp16(0x0p+0), "
+     "sampling_mode = string(\"bilinear\"), transform_matrix = tensor<fp16, [1, 6]>([[1, 0, 0, 0, 1, 0]]), x = c)"},
+    {C, "tensor<fp16, [1, 4, 6, 8]>",
+     "batch_norm(beta = " F4 ", epsilon = fp16(1e-5), gamma = " F4 ", mean = " F4 ", variance = " F4 ", x = c)"},
+    {C, "tensor<fp16, [1, 4, 6, 8]>", "batch_norm(mean = " F4 ", variance = " F4 ", x = c)"},
+    {C, "tensor<fp16, [1, 4, 6, 8]>",
+     "instance_norm(beta = " F4 ", epsilon = fp16(1e-5), gamma = " F4 ", x = c)"},
+    {"tensor<fp16, [2, 4, 9]> c", "tensor<fp16, [2, 4, 9]>", "instance_norm(x = c)"},
+    {C, "tensor<fp16, [1, 4, 6, 8]>", "layer_norm(axes = " I1(1) ", gamma = " F4 ", x = c)"},
+    {A, "tensor<fp16, [2, 4]>", "layer_norm(axes = " I1(-1) ", gamma = " F4 ", beta = " F4 ", x = a)"},
+    {A, "tensor<fp16, [2, 4]>", "layer_norm(x = a)"},
+    {C, "tensor<fp16, [1, 4, 6, 8]>", "l2_norm(x = c)"},
+    {C, "tensor<fp16, [1, 4, 6, 8]>",
+     "local_response_norm(alpha = fp16(1e-4), beta = fp16(0.75), k = fp16(1), size = int32(5), x = c)"},
+    {C, "tensor<fp16, [1, 4, 6, 8]>", "softplus_parametric(alpha = " F4 ", beta = " F4 ", x = c)"},
+    {C, "tensor<fp16, [1, 4, 12, 24]>",
+     "upsample_bilinear(align_corners = bool(false), scale_factor_height = fp32(2.0), scale_factor_width = fp32(3.0), x "
+     "= c)"},
+    {"tensor<fp16, [3, 6, 8]> c", "tensor<fp16, [3, 12, 8]>",
+     "upsample_bilinear(half_pixel_centers = bool(false), align_corners = bool(false), scale_factor_height = int32(2), x "
+     "= c)"},
+    {C, "tensor<fp16, [1, 4, 5, 11]>",
+     "resize_nearest_neighbor(target_size_height = int32(5), target_size_width = int32(11), x = c)"},
+    {C, "tensor<fp16, [1, 4, 5, 11]>",
+     "resize_bilinear(sampling_mode = string(\"OFFSET_CORNERS\"), target_size_height = int32(5), target_size_width = "
+     "int32(11), x = c)"},
+    {C, "tensor<fp16, [1, 4, 1, 1]>", "resize_bilinear(x = c)"},
+    {C, "tensor<fp16, [1, 4, 3, 6]>", "crop(crop_height = " I2(1, 2) ", crop_width = " I2(0, 2) ", x = c)"},
+    {C, "tensor<fp16, [1, 4, 9, 8]>", "pad(pad = " I4(1, 2, 0, 0) ", x = c)"},
+    {C, "tensor<fp16, [1, 4, 6, 22]>", "pad(mode = string(\"reflect\"), pad = " I2(7, 7) ", x = c)"},
+    {A, "tensor<fp16, [5, 4]>", "pad(constant_val = fp16(2), mode = string(\"replicate\"), pad = " I4(1, 2, 0, 0) ", x = a)"},
+    {C, "tensor<fp16, [1, 1, 12, 16]>", "pixel_shuffle(upscale_factor=int32(2), x=c)"},
+    {C, "tensor<fp16, [1, 16, 3, 4]>", "pixel_unshuffle(downscale_factor=uint32(2), x=c)"},
+    {C, "tensor<fp16, [1, 1, 12, 16]>", "depth_to_space(block_size = int32(2), x = c)"},
+    {C, "tensor<fp16, [1, 16, 3, 4]>", "space_to_depth(block_size = int32(2), x = c)"},
+    {C, "tensor<fp16, [6, 4, 4, 3]>",
+     "space_to_batch(block_shape = " I2(2, 3) ", paddings = tensor<int32, [2, 2]>([[1, 1], [0, 1]]), x = c)"},
+    {"tensor<fp16, [6, 4, 4, 3]> c", "tensor<fp16, [1, 4, 6, 8]>",
+     "batch_to_space(block_shape = " I2(2, 3) ", crops = tensor<int32, [2, 2]>([[1, 1], [0, 1]]), x = c)"},
+    {C, "tensor<fp16, [1, 2, 8]>",
+     "slice_by_index(begin = " I4(0, 1, -1, 0) ", end = " I4(1, 99, 0, 0) ", end_mask = tensor<bool, [4]>([false, false, "
+     "false, true]), squeeze_mask = tensor<bool, [4]>([false, false, true, false]), stride = " I4(1, 2, 1, 1) ", x = c)"},
+    {A, "tensor<fp16, [2, 2]>", "slice_by_index(begin = " I2(0, -1) ", end = " I2(2, 0) ", stride = " I2(1, -2) ", x = a)"},
+    {A, "tensor<fp16, [3, 5]>", "fill(shape = " I2(3, 5) ", value = fp16(2))"},
+    {A, "tensor<fp16, [2, 4]>", "fill_like(ref_tensor = a, value = fp16(2))"},
+    {A, "tensor<fp16, [2, 4]>", "floor_div(x = a, y = a)"},
+    {"tensor<fp16, [2, 3, 5, 4]> c, tensor<fp16, [2, 4, 5, 7]> d", "tensor<fp16, [2, 3, 5, 7]>",
+     "einsum(equation = string(\"nchw,nwhu->nchu\"), values = (c, d))"},
+    {A ", tensor<fp16, [3, 2, 4]> d", "tensor<fp16, [3]>", "einsum(equation = string(\"Ab, xAb -> x\"), values = (a, d))"},
+    {"tensor<fp16, [2, 3, 5, 8]> q, tensor<fp16, [2, 3, 7, 8]> k, tensor<fp16, [2, 3, 7, 4]> v",
+     "tensor<fp16, [2, 3, 5, 4]>", "scaled_dot_product_attention(key = k, query = q, value = v)"},
+    {"tensor<fp16, [2, 5, 8]> q, tensor<fp16, [2, 7, 8]> k, tensor<fp16, [1, 7]> m", "tensor<fp16, [2, 5, 8]>",
+     "scaled_dot_product_attention(attn_mask = m, key = k, query = q, value = k)"},
+    {A, "tensor<fp32, [2, 4]>", "cast(dtype = string(\"fp32\"), x = a)"},
+    {A, "tensor<uint16, [2, 4]>", "cast(dtype = string(\"uint16\"), x = a)"},
+    {"tensor<int16, [2, 4]> a", "tensor<fp16, [2, 4]>", "cast(dtype = string(\"fp16\"), x = a)"},
     /* shape */
     {A, "tensor<fp16, [8]>", "reshape(shape = " I1(8) ", x = a)"},
     {A, "tensor<fp16, [4, 2]>", "reshape(shape = " I2(-1, 2) ", x = a)"},
@@ -324,6 +384,93 @@ TEST(encoded_weights) {
   }
 }
 
+/* -- Rejections of single operations ------------------------------------------------------------------------------- */
+
+/* params, statement, message */
+static const char *const refused[][3] = {
+    {C, "batch_norm(mean = " F4 ", variance = tensor<fp16, [3]>([1, 2, 3]), x = c)", "one number per channel (axis 1)"},
+    {A, "batch_norm(mean = " F4 ", variance = " F4 ", x = a)", "rank 3 or more"},
+    {"tensor<fp16, [1, 4, 2, 2, 2]> c", "instance_norm(x = c)", "must be [N, C, W] or [N, C, H, W]"},
+    {A, "l2_norm(x = a)", "rank 3 or more"},
+    {A, "layer_norm(axes = " I1(0) ", gamma = " F4 ", x = a)", "the extents of 'axes'"},
+    {A, "layer_norm(axes = " I2(1, -1) ", x = a)", "names an axis twice"},
+    {C, "local_response_norm(size = int32(0), x = c)", "'size' must be 1 to 65536"},
+    {C, "upsample_bilinear(scale_factor_height = fp32(1.5), x = c)", "must be a whole number from 1"},
+    {C, "upsample_bilinear(half_pixel_centers = bool(true), x = c)", "together with 'align_corners'"},
+    {C, "resize_bilinear(target_size_height = int32(0), x = c)", "'target_size_height' must be 1 to 65536"},
+    {C, "resize_bilinear(sampling_mode = string(\"CORNERS\"), x = c)", "accepted are: STRICT_ALIGN_CORNERS"},
+    {C, "crop(crop_height = " I2(3, 3) ", crop_width = " I2(0, 0) ", x = c)", "leaves nothing of x"},
+    {C, "crop(crop_height = " I2(-1, 3) ", crop_width = " I2(0, 0) ", x = c)", "'crop_height' holds -1"},
+    {C, "pad(pad = " I1(1) ", x = c)", "two numbers for each of the last axes"},
+    {C, "pad(mode = string(\"reflect\"), pad = " I2(8, 0) ", x = c)", "must be smaller than the axis it reflects"},
+    {C, "pad(mode = string(\"replicate\"), pad = tensor<int32, [6]>([1, 0, 0, 0, 0, 0]), x = c)", "all but the last two axes"},
+    {C, "pixel_shuffle(upscale_factor=int32(3), x=c)", "squared must divide the channels"},
+    {C, "space_to_depth(block_size = int32(4), x = c)", "must divide height and width"},
+    {A, "depth_to_space(block_size = int32(1), x = a)", "must be [N, C, H, W]"},
+    {"tensor<fp16, [2, 1, 2, 2]> c",
+     "space_to_batch(block_shape = " I2(2, 2) ", paddings = tensor<int32, [2, 2]>([[0, 0], [0, 0]]), x = c)", "a batch of 1"},
+    {C, "space_to_batch(block_shape = " I2(4, 2) ", paddings = tensor<int32, [2, 2]>([[0, 0], [0, 0]]), x = c)",
+     "divide the padded height"},
+    {C, "batch_to_space(block_shape = " I2(2, 2) ", crops = tensor<int32, [2, 2]>([[0, 0], [0, 0]]), x = c)",
+     "have the batch as its product"},
+    {A, "slice_by_index(begin = " I1(0) ", end = " I1(1) ", x = a)", "one number per axis"},
+    {A, "slice_by_index(begin = " I2(0, 0) ", end = " I2(2, 4) ", stride = " I2(1, 0) ", x = a)", "strides not 0"},
+    {A, "slice_by_index(begin = " I2(0, 3) ", end = " I2(2, 3) ", x = a)", "take nothing of an axis"},
+    {A, "fill(shape = " I2(3, 0) ")", "'shape' holds 0"},
+    {A, "fill(shape = " I1(3) ", value = int32(0))", "fills with fp16 only"},
+    {A, "einsum(equation = string(\"ab->ab\"), values = (a, a))", "\"letters,letters->letters\""},
+    {A, "einsum(equation = string(\"aa,ab->ab\"), values = (a, a))", "no letter twice"},
+    {A, "einsum(equation = string(\"ab,ab->abc\"), values = (a, a))", "'c' is in the result only"},
+    {A, "einsum(equation = string(\"ab,cb->a\"), values = (a, a))", "'c' is summed over one value"},
+    {A, "einsum(equation = string(\"ab,bc->ac\"), values = (a, a))", "'b' has two extents"},
+    {A, "einsum(equation = string(\"abc,bc->a\"), values = (a, a))", "another number of letters"},
+    {A, "einsum(equation = string(\"ab,ab->ab\"), values = (a))", "two values are needed"},
+    {"tensor<fp16, [2, 5, 8]> q, tensor<fp16, [2, 7, 9]> k",
+     "scaled_dot_product_attention(key = k, query = q, value = k)", "the last axes differ"},
+    {"tensor<fp16, [2, 5, 8]> q, tensor<fp16, [4, 5]> m",
+     "scaled_dot_product_attention(attn_mask = m, key = q, query = q, value = q)", "broadcast to the scores"},
+    {"tensor<fp16, [1, 3, 5, 4]> c",
+     "affine(align_corners = bool(true), coordinates_mode = string(\"normalized_minus_one_to_one\"), output_height = "
+     "int32(7), output_width = int32(2), padding_mode = string(\"constant\"), padding_value = fp16(0x0p+0), "
+     "sampling_mode = string(\"bilinear\"), transform_matrix = tensor<fp16, [2, 6]>([[1, 0, 0, 0, 1, 0], [1, 0, 0, 0, 1, "
+     "0]]), x = c)",
+     "it must be [N, 6] or [1, 6]"},
+};
+
+TEST(single_operations_are_refused) {
+  for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
+    mil_program *p = read_statement(refused[i][0], "fp16", refused[i][1]);
+    CHECK(!p && has(refused[i][2]), "%s: %s", refused[i][1], error);
+    mil_free(p);
+  }
+  /* the texture unit comes with A14 */
+  const char *affine = "tensor<fp16, [1, 1, 2, 2]> b = affine(align_corners = bool(true), x = a)[name = string(\"b\")];";
+  mil_program *p = read_program("h13", "tensor<fp16, [1, 1, 2, 2]> a", affine, "b");
+  CHECK(!p && has("capability family 2, needs 3"), "%s", error);
+  p = read_program("h14", "tensor<fp16, [1, 1, 2, 2]> a", affine, "b");
+  CHECK(!p && has("the argument 'transform_matrix' is missing"), "%s", error);
+}
+
+/* fp32 exists between two casts only. */
+TEST(fp32_is_cast_back) {
+  static const char *const cases[][2] = {
+      {"tensor<fp32, [2]> f = cast(dtype = string(\"fp32\"), x = a)[name = string(\"f\")]; tensor<fp16, [2]> b = cast(dtype "
+       "= string(\"fp16\"), x = f)[name = string(\"b\")];",
+       NULL},
+      {"tensor<fp32, [2]> f = cast(dtype = string(\"fp32\"), x = a)[name = string(\"f\")]; tensor<fp32, [2]> b = relu(x = "
+       "f)[name = string(\"b\")];",
+       "relu: 'x' is tensor<fp32, [2]>: the ANE computes in fp16"},
+      {"tensor<fp32, [2]> b = cast(dtype = string(\"fp32\"), x = a)[name = string(\"b\")];", "output 'b' is tensor<fp32, [2]>"},
+      {"tensor<fp16, [2]> b = cast(dtype = string(\"fp16\"), x = tensor<fp32, [2]>([1, 2]))[name = string(\"b\")];",
+       "the ANE computes in fp16"},
+  };
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    mil_program *p = read_program("h13", "tensor<fp16, [2]> a", cases[i][0], "b");
+    CHECK(!p == !!cases[i][1] && (p || has(cases[i][1])), "row %zu: %s", i, error);
+    mil_free(p);
+  }
+}
+
 /* -- Arguments of checked operations ------------------------------------------------------------------------------- */
 
 static mil_program *one_op(const char *params, const char *result, const char *statement) {
@@ -417,6 +564,8 @@ int main(void) {
   RUN(every_operation_and_its_wrong_types);
   RUN(the_table_is_sorted_and_every_row_is_tested);
   RUN(encoded_weights);
+  RUN(single_operations_are_refused);
+  RUN(fp32_is_cast_back);
   RUN(defaults_of_absent_arguments);
   RUN(arguments_that_are_given);
   RUN(sizes_and_texts_of_types);
