@@ -5,132 +5,27 @@
  * @module
  */
 
-import { dynamicConv } from "../src/compose/convolution.ts";
 import { concat, conv, convTranspose, split, stack } from "../src/graph/functions.ts";
-import {
-  affine,
-  batchNorm,
-  crop,
-  depthToSpace,
-  einsumNative,
-  instanceNorm,
-  localResponseNorm,
-  pixelShuffle,
-  pixelUnshuffle,
-  resizeBilinear,
-  resizeNearestNeighbor,
-  spaceToDepth,
-  upsampleBilinear,
-} from "../src/graph/images.ts";
-import { roundHalf } from "../src/graph/fp16.ts";
-import { NDArray } from "../src/graph/ndarray.ts";
 import type { Tensor } from "../src/graph/tensor.ts";
-import { Random } from "../src/random.ts";
+import { channelNormCases, imageCases } from "./image_cases.ts";
+import {
+  baked,
+  CONV_ROWS,
+  type ConvRow,
+  EXACT,
+  FAST,
+  MAC,
+  moved,
+  numbers,
+  type OpCase,
+  ROUNDED,
+  type Tolerance,
+  type Values,
+} from "./op_case.ts";
 import { sizeOf } from "./reference_kernels.ts";
 
-/** Values of one operand: uniform in [lo, hi], on the fp16 grid, at least 0.06 away from each of `avoid`. */
-export interface Values {
-  shape: readonly number[];
-  lo?: number;
-  hi?: number;
-  avoid?: readonly number[];
-  /** These values instead of random ones. */
-  data?: readonly number[];
-  dtype?: "fp16" | "uint8" | "int8" | "uint16" | "int16";
-}
-
-/**
- * How far the device may be from the float64 formula:
- * - `exact`: the formula's value, rounded to fp16;
- * - `ulps`: that many units in the last place of the formula's value (the fp16 grid at its magnitude);
- * - `abs`, `rel`: absolute error plus error relative to the value;
- * - `max`: relative to the largest magnitude of the result.
- */
-export interface Tolerance {
-  exact?: true;
-  ulps?: number;
-  abs?: number;
-  rel?: number;
-  max?: number;
-}
-
-/** One use of an operation. */
-export interface OpCase {
-  op: string;
-  title: string;
-  inputs: readonly Values[];
-  build(x: readonly Tensor[]): Tensor;
-  /** In the device's arithmetic. */
-  ane: Tolerance;
-  /** With fp16 operands and fp32 sums. */
-  fast: Tolerance;
-  /** Backward: error on the device relative to the largest gradient or 1; false where there is no rule for this use. */
-  gradient: number | false;
-  /** Why the gradient cannot be compiled for the device. */
-  gradientRefused?: string;
-  /** What to compile for when the family of M1 lacks the operation. */
-  target?: string;
-}
-
-/**
- * Operations, and element types of ports, whose kernel the host device may lack. A program with one of them is either refused by name or computes what
- * it should.
- */
-export const MAY_LACK_KERNEL: ReadonlySet<string> = new Set([
-  "batch_norm",
-  "instance_norm",
-  "local_response_norm",
-  "upsample_bilinear",
-  "resize_nearest_neighbor",
-  "resize_bilinear",
-  "affine",
-  "crop",
-  "pixel_shuffle",
-  "pixel_unshuffle",
-  "space_to_depth",
-  "depth_to_space",
-  "einsum",
-  "uint16",
-  "int16",
-]);
-
-/** Whether a refusal is the host device's lack of one of those kernels. */
-export function lacksKernel(refusal: unknown): boolean {
-  const name = String(refusal).match(/the host engine has no kernel for (\w+)/)?.[1];
-  return name !== undefined && MAY_LACK_KERNEL.has(name);
-}
-
-/** Compiles; undefined when the host device lacks one of those kernels. */
-export function compiled<T>(compile: () => T): T | undefined {
-  try {
-    return compile();
-  } catch (error) {
-    if (lacksKernel(error)) return undefined;
-    throw error;
-  }
-}
-
-/** Values of an operand, the same for the same seed. */
-export function draw(
-  { shape, lo = -2, hi = 2, avoid = [], data, dtype = "fp16" }: Values,
-  random: Random,
-): Float32Array {
-  if (data) return Float32Array.from(data);
-  return Float32Array.from({ length: sizeOf(shape) }, () => {
-    for (;;) {
-      const v = dtype === "fp16" ? roundHalf(random.uniform(lo, hi)) : Math.floor(random.uniform(lo, hi + 1));
-      if (avoid.every((kink) => Math.abs(v - kink) > 0.06)) return v;
-    }
-  });
-}
-
-const EXACT: Tolerance = { exact: true };
-/** One rounding of an exact result, ties and all: within one unit of the rounded value. */
-const ROUNDED: Tolerance = { ulps: 0.5001 };
-/** fp16 result of an fp32 computation. */
-const FAST: Tolerance = { ulps: 1.01, abs: 2e-6 };
-/** Sums of products of numbers around 1. */
-const MAC: Tolerance = { max: 2e-3 };
+export { compiled, draw, lacksKernel, MAY_LACK_KERNEL, numbers } from "./op_case.ts";
+export type { OpCase, Tolerance, Values } from "./op_case.ts";
 
 const UNARY_SHAPES: readonly (readonly number[])[] = [[1], [7], [1, 1], [3, 5], [2, 1, 9], [1, 3, 2, 5], [
   2,
@@ -301,20 +196,6 @@ function binaryCases(): OpCase[] {
       gradient,
     },
   ]);
-}
-
-/** `n` small numbers that fp16 holds exactly. */
-export function numbers(n: number, seed: number, lo = -1, hi = 1): Float32Array {
-  return draw({ shape: [n], lo, hi }, new Random(seed));
-}
-
-function baked(shape: readonly number[], seed = 9, lo = -1, hi = 1): NDArray {
-  return new NDArray(numbers(sizeOf(shape), seed, lo, hi), shape);
-}
-
-/** A case whose result has the same elements as its operands, or one rule for every mode. */
-function moved(op: string, title: string, shapes: readonly (readonly number[])[], build: OpCase["build"]): OpCase {
-  return { op, title, inputs: shapes.map((shape) => ({ shape })), build, ane: EXACT, fast: EXACT, gradient: 1e-3 };
 }
 
 function sourceCases(): OpCase[] {
@@ -511,26 +392,6 @@ function reduceCases(): OpCase[] {
   ];
 }
 
-/** [x shape, weight shape, options]. */
-type ConvRow = readonly [readonly number[], readonly number[], Parameters<typeof conv>[2]?];
-
-const CONV_ROWS: readonly ConvRow[] = [
-  [[1, 1, 1, 1], [1, 1, 1, 1]],
-  [[1, 3, 5, 7], [2, 3, 1, 1]],
-  [[2, 3, 5, 6], [4, 3, 3, 3], { pad: 1 }],
-  [[1, 2, 7, 5], [3, 2, 3, 2]],
-  [[1, 2, 4, 5], [3, 2, 4, 5]],
-  [[1, 2, 6, 6], [2, 2, 3, 3], { pad: [0, 1, 2, 1] }],
-  [[1, 2, 7, 7], [2, 2, 3, 3], { dilation: 2, pad: 2 }],
-  [[1, 4, 5, 5], [6, 2, 3, 3], { groups: 2, pad: 1 }],
-  [[1, 3, 5, 5], [3, 1, 3, 3], { groups: 3, pad: 1 }],
-  [[1, 2, 1, 9], [2, 2, 1, 3], { pad: [0, 0, 1, 1], bias: [0.5, -0.25] }],
-  [[1, 2, 9, 9], [3, 2, 3, 3], { stride: 2, pad: 1 }],
-  [[1, 2, 9, 9], [2, 2, 2, 2], { stride: 3 }],
-  [[1, 1, 4, 12], [2, 1, 1, 11]],
-  [[1, 8, 12, 12], [8, 8, 5, 5], { pad: 2, bias: Array.from({ length: 8 }, (_, i) => i / 8) }],
-];
-
 const TRANSPOSE_ROWS: readonly ConvRow[] = [
   [[1, 1, 1, 1], [1, 1, 1, 1]],
   [[1, 3, 4, 5], [3, 2, 3, 3]],
@@ -602,147 +463,6 @@ function spatialCases(): OpCase[] {
     moved("upsample", "[1,2,3,4] by 2", [[1, 2, 3, 4]], ([x]) => x!.upsample()),
     moved("upsample", "[2,1,1,5] by 3", [[2, 1, 1, 5]], ([x]) => x!.upsample(3)),
     moved("upsample", "[1,2,3,3] by 1", [[1, 2, 3, 3]], ([x]) => x!.upsample(1)),
-  ];
-}
-
-function channelNormCases(): OpCase[] {
-  type Norm = (x: Tensor, gamma: Float32Array, beta: Float32Array) => Tensor;
-  const norm = (op: string, shapes: readonly (readonly number[])[], f: Norm, title = ""): OpCase[] =>
-    shapes.map((shape): OpCase => ({
-      op,
-      title: `[${shape}]${title}`,
-      inputs: [{ shape }],
-      build: ([x]) => f(x!, numbers(shape[1]!, 3, 0.5, 1.5), numbers(shape[1]!, 4)),
-      ane: { max: 8e-3 },
-      fast: { max: 2e-3 },
-      gradient: sizeOf(shape) > 150 ? false : 0.04,
-    }));
-  const groups = (count: number, ...shapes: number[][]): OpCase[] =>
-    norm("group_norm", shapes, (x, gamma, beta) => x.groupNorm(gamma, beta, count), ` in ${count} groups`);
-  return [
-    ...norm(
-      "channel_layer_norm",
-      [[1, 2, 1, 1], [2, 5, 1, 3], [1, 40, 1, 7]],
-      (x, gamma, beta) => x.channelLayerNorm(gamma, beta),
-    ),
-    ...groups(1, [1, 2, 2, 2], [1, 3, 3, 5]),
-    ...groups(2, [1, 6, 2, 4], [1, 4, 1, 3], [1, 16, 8, 8]),
-    ...groups(4, [1, 4, 3, 3]),
-    ...norm(
-      "batch_norm",
-      [[1, 1, 1], [2, 3, 4], [2, 3, 2, 2], [1, 2, 2, 1, 3]],
-      (x, gamma, beta) => {
-        const [mean, variance] = [numbers(gamma.length, 5), numbers(gamma.length, 6, 0.25, 2)];
-        return batchNorm(x, { gamma, beta, mean, variance });
-      },
-    ),
-    ...norm("instance_norm", [[1, 1, 2, 2], [2, 3, 3, 4], [1, 2, 1, 5], [1, 3, 16, 16]], instanceNorm),
-    ...[1, 2, 3, 5, 9].map((size): OpCase => ({
-      op: "local_response_norm",
-      title: `[1,5,2,3] over ${size} channels`,
-      inputs: [{ shape: [1, 5, 2, 3] }],
-      build: ([x]) => localResponseNorm(x!, { size, alpha: 0.5, beta: 0.75, k: 1.5 }),
-      ane: { rel: 3e-2, abs: 1e-3 },
-      fast: { rel: 2e-3, abs: 1e-4 },
-      gradient: 0.05,
-    })),
-  ];
-}
-
-function imageCases(): OpCase[] {
-  const resampled = (
-    op: string,
-    title: string,
-    shape: readonly number[],
-    build: (x: Tensor) => Tensor,
-    gradient: number | false = 0.01,
-  ): OpCase => ({
-    op,
-    title,
-    inputs: [{ shape }],
-    build: ([x]) => build(x!),
-    ane: { max: 3e-3 },
-    fast: { max: 1.5e-3 },
-    gradient,
-  });
-  const turned = [[0, -1, 0, 1, 0, 0]];
-  const oblique = [[0.75, 0.25, 0.125, -0.5, 0.875, -0.25]];
-  const each = [...oblique, [1, 0, 0.5, 0, 1, -1.5]];
-  const sampled = (shape: readonly number[], m: readonly number[][], h: number, w: number, alignCorners: boolean) => ({
-    ...resampled(
-      "affine",
-      `[${shape}] to ${h} x ${w}, ${alignCorners ? "corners" : "edges"}`,
-      shape,
-      (x) => affine(x, m, h, w, { alignCorners }),
-      false,
-    ),
-    target: "h14",
-  });
-  return [
-    ...[true, false].flatMap((alignCorners) => [
-      resampled(
-        "upsample_bilinear",
-        `[1,2,3,4] by 2, ${alignCorners}`,
-        [1, 2, 3, 4],
-        (x) => upsampleBilinear(x, 2, { alignCorners }),
-      ),
-      resampled(
-        "upsample_bilinear",
-        `[2,1,1,5] by 3, ${alignCorners}`,
-        [2, 1, 1, 5],
-        (x) => upsampleBilinear(x, 3, { alignCorners }),
-      ),
-      ...([[3, 5, 7], [2, 2, 9], [4, 1, 1], [7, 5, 2]] as const).map(([h, height, width]) =>
-        resampled(
-          "resize_bilinear",
-          `[1,2,${h},4] to ${height} x ${width}, ${alignCorners}`,
-          [1, 2, h, 4],
-          (x) => resizeBilinear(x, height, width, { alignCorners }),
-        )
-      ),
-      sampled([1, 2, 3, 3], turned, 3, 3, alignCorners),
-      sampled([2, 1, 4, 5], oblique, 3, 6, alignCorners),
-      sampled([2, 1, 4, 5], each, 4, 4, alignCorners),
-    ]),
-    ...([[3, 4, 6, 8], [3, 4, 2, 7], [5, 1, 3, 4], [1, 1, 3, 2]] as const).map(([h, w, height, width]) =>
-      moved(
-        "resize_nearest_neighbor",
-        `[1,2,${h},${w}] to ${height} x ${width}`,
-        [[1, 2, h, w]],
-        ([x]) => resizeNearestNeighbor(x!, height, width),
-      )
-    ),
-    moved("crop", "[1,2,4,5], all sides", [[1, 2, 4, 5]], ([x]) => crop(x!, 1, 1, 2, 1)),
-    moved("crop", "[2,1,3,3], nothing", [[2, 1, 3, 3]], ([x]) => crop(x!, 0, 0, 0, 0)),
-    moved("crop", "[1,1,5,2], one row", [[1, 1, 5, 2]], ([x]) => crop(x!, 4, 0, 0, 1)),
-    moved("pixel_shuffle", "[1,8,2,3] by 2", [[1, 8, 2, 3]], ([x]) => pixelShuffle(x!, 2)),
-    moved("pixel_shuffle", "[2,9,1,2] by 3", [[2, 9, 1, 2]], ([x]) => pixelShuffle(x!, 3)),
-    moved("pixel_unshuffle", "[1,2,4,6] by 2", [[1, 2, 4, 6]], ([x]) => pixelUnshuffle(x!, 2)),
-    moved("pixel_unshuffle", "[2,1,3,3] by 3", [[2, 1, 3, 3]], ([x]) => pixelUnshuffle(x!, 3)),
-    moved("space_to_depth", "[1,2,4,6] by 2", [[1, 2, 4, 6]], ([x]) => spaceToDepth(x!)),
-    moved("space_to_depth", "[2,2,3,3] by 3", [[2, 2, 3, 3]], ([x]) => spaceToDepth(x!, 3)),
-    moved("depth_to_space", "[1,8,2,3] by 2", [[1, 8, 2, 3]], ([x]) => depthToSpace(x!)),
-    moved("depth_to_space", "[2,18,1,2] by 3", [[2, 18, 1, 2]], ([x]) => depthToSpace(x!, 3)),
-    ...([[1, 2, 3, 4, 5], [2, 1, 1, 3, 1], [1, 3, 2, 1, 4]] as const).map(([N, C, H, W, U]): OpCase => ({
-      op: "einsum",
-      title: `[${[N, C, H, W]}] by [${[N, W, H, U]}]`,
-      inputs: [{ shape: [N, C, H, W] }],
-      build: ([x]) => einsumNative("nchw,nwhu->nchu", x!, baked([N, W, H, U])),
-      ane: MAC,
-      fast: MAC,
-      gradient: 0.01,
-    })),
-    ...CONV_ROWS.filter(([x, , options]) => x[0] === 1 && !options?.bias && !options?.dilation).map((
-      [x, w, options],
-    ): OpCase => ({
-      op: "dynamic_conv",
-      title: `[${x}] by [${w}] ${JSON.stringify(options ?? {})}`,
-      inputs: [{ shape: x }, { shape: w, lo: -1, hi: 1 }],
-      build: ([t, weight]) => dynamicConv(t!, weight!, options),
-      ane: MAC,
-      fast: MAC,
-      gradient: false,
-    })),
   ];
 }
 
