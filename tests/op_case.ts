@@ -55,32 +55,13 @@ export interface OpCase {
   target?: string;
 }
 
-/**
- * Operations, and element types of ports, whose kernel the host device may lack. A program with one of them is either
- * refused by name or computes what it should.
- */
-export const MAY_LACK_KERNEL: ReadonlySet<string> = new Set([
-  "batch_norm",
-  "instance_norm",
-  "local_response_norm",
-  "upsample_bilinear",
-  "resize_nearest_neighbor",
-  "resize_bilinear",
-  "affine",
-  "crop",
-  "pixel_shuffle",
-  "pixel_unshuffle",
-  "space_to_depth",
-  "depth_to_space",
-  "einsum",
-  "uint16",
-  "int16",
-]);
+/** Operations whose kernel the host device is known to lack: none. */
+const WITHOUT_KERNEL: ReadonlySet<string> = new Set();
 
 /** Whether a refusal is the host device's lack of one of those kernels. */
 export function lacksKernel(refusal: unknown): boolean {
   const name = String(refusal).match(/the host engine has no kernel for (\w+)/)?.[1];
-  return name !== undefined && MAY_LACK_KERNEL.has(name);
+  return name !== undefined && WITHOUT_KERNEL.has(name);
 }
 
 /** Compiles; undefined when the host device lacks one of those kernels. */
