@@ -47,6 +47,8 @@ export { array, NDArray, type NestedArray, type TensorData, type TypedArray } fr
 export { onWarning, silence, WARNING_KINDS, type WarningHandler, type WarningKind } from "./src/warnings.ts";
 export { compile, compileMulti, type CompileOptions, type OptLevel, tune, type Tuned } from "./src/compile/compile.ts";
 export type { Compression, CompressionOptions } from "./src/compile/compression.ts";
+export { explain } from "./src/compile/explain.ts";
+export { NumericsReport, numericsReport, type OpNumerics } from "./src/compile/numerics_report.ts";
 export type { TuneOptions, TuneTrial } from "./src/compile/tune.ts";
 export {
   type PrecisionKind,

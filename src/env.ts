@@ -72,6 +72,11 @@ const rows = [
     meaning: "Directory of the compiled programs.",
   },
   {
+    name: "ANEFORGE_CACHE_LIMIT",
+    fallback: "`2147483648` (2 GiB)",
+    meaning: "Bytes the compiled programs may take; the least recently used ones go first. `0` or less: no limit.",
+  },
+  {
     name: "ANEFORGE_SHIM",
     fallback: "unset",
     meaning: "Directory with prebuilt `libaneforge` and `libaneforge_host`; nothing is built.",
@@ -109,7 +114,8 @@ const rows = [
   {
     name: "ANEFORGE_DEBUG",
     fallback: "`0`",
-    meaning: "`1` reports each compile on stderr, `2` also prints the program text.",
+    meaning:
+      "`1` reports each compile on stderr with the time of its stages, `2` also the graph and the plan, `3` the text.",
   },
   {
     name: "ANEFORGE_MNIST_DIR",

@@ -149,5 +149,5 @@ export function build(job: BuildJob): LoadedProgram {
   }
   job.stages?.end("load");
   report(job, mil, dir, milPath);
-  return { program, inputs, outputs, nOps: mil.opCount };
+  return { program, inputs, outputs, nOps: mil.opCount, milPath };
 }

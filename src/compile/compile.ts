@@ -128,12 +128,46 @@ function prepare(call: string, out: Tensor, options: CompileOptions): { root: Te
   return { root, family: gate(call, [root], target) };
 }
 
+/** A graph as {@linkcode compile} would compile it. */
+export interface ChosenGraph {
+  /** The value asked for, computed. */
+  readonly root: Tensor;
+  /** What is compiled for it. */
+  readonly chosen: Tensor;
+  /** Capability family it is written for. */
+  readonly family: number;
+}
+
 /** The graph that an unmeasured level compiles. */
 const REWRITES: Readonly<Record<string, (root: Tensor) => Tensor>> = {
   "0": (root) => root,
   "1": (root) => cheapestVariant(root).root,
   routes: cheapestRoutes,
 };
+
+/**
+ * The graph a compile with these options would write, without writing it and without warnings about it.
+ *
+ * @param call Function named in messages.
+ * @param out The value to compute.
+ * @param options Options of the compile.
+ * @returns The graph before and after rewriting.
+ * @throws {UnsupportedOpError} `opt` asks for measuring.
+ */
+export function chooseGraph(call: string, out: Tensor, options: CompileOptions): ChosenGraph {
+  checkOptions(call, options);
+  checkGraph(call, [out]);
+  const { opt = "routes", compress, target } = options;
+  const level = REWRITES[compress ? 0 : opt];
+  if (level === undefined) {
+    throw new UnsupportedOpError(
+      `${call}: opt=${JSON.stringify(opt)} measures on the device; tune() says what it chose`,
+    );
+  }
+  const root = computed(out);
+  const family = gate(call, [root], target);
+  return { root, chosen: computed(level(root)), family };
+}
 
 /**
  * Compiles a graph into one fused program. In this order: what loses accuracy in fp16 and what is too small to be worth a

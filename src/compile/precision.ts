@@ -89,7 +89,7 @@ const RULES: Readonly<Record<string, Rule>> = {
     const { shape } = node.inputs[0]!;
     if (shape.length !== 4) return undefined;
     const [, channels, height, width] = shape as [number, number, number, number];
-    const inner = Math.max(Math.floor(channels / (node.attrs.numGroups as number)), height * width);
+    const inner = Math.max(Math.floor(channels / (node.attrs.groups as number)), height * width);
     if (inner <= GROUP_EXTENT) return undefined;
     return {
       kind: "groupnorm_cliff",

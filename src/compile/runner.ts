@@ -39,6 +39,8 @@ export interface LoadedProgram {
   readonly outputs: readonly PortInfo[];
   /** Graph operations in the program. */
   readonly nOps: number;
+  /** Path of the program text; the weights lie beside it. */
+  readonly milPath: string;
 }
 
 /** Base of {@linkcode Model} and {@linkcode MultiModel}. */
@@ -49,6 +51,8 @@ export abstract class Runner {
   readonly outputs: readonly PortInfo[];
   /** Graph operations in the program, inputs not counted. */
   readonly nOps: number;
+  /** Path of the program text; the weights lie beside it. The cache may drop both while the model lives on. */
+  readonly milPath: string;
 
   readonly #program: Program;
   /** Calls of runAsync that have not ended; they run one behind the other. */
@@ -67,6 +71,7 @@ export abstract class Runner {
     this.inputs = loaded.inputs;
     this.outputs = loaded.outputs;
     this.nOps = loaded.nOps;
+    this.milPath = loaded.milPath;
   }
 
   /** True once `release` was called. */
