@@ -79,9 +79,7 @@ void ew_run_tile(const ew_args *args, int64_t flat_begin, int64_t n, const float
 
 /* -- The scalar twin ----------------------------------------------------------------------------------------------- */
 
-static float ref_half(const ew_program *p, int v) {
-  return f16_to_float(p->profile.mode == NUM_ANE ? f16_rha(v) : f16_from_float((float)v));
-}
+static float ref_half(int v) { return f16_to_float(f16_from_float((float)v)); }
 
 static float ref_load(const ew_program *p, const ew_port *port, const void *base, int64_t flat) {
   int64_t at = 0;
@@ -93,8 +91,8 @@ static float ref_load(const ew_program *p, const ew_port *port, const void *base
     case MIL_BOOL: return ((const uint8_t *)base)[at] != 0;
     case MIL_UINT8: return ((const uint8_t *)base)[at];
     case MIL_INT8: return ((const int8_t *)base)[at];
-    case MIL_INT16: return ref_half(p, ((const int16_t *)base)[at]);
-    case MIL_UINT16: return ref_half(p, ((const uint16_t *)base)[at]);
+    case MIL_INT16: return ref_half(((const int16_t *)base)[at]);
+    case MIL_UINT16: return ref_half(((const uint16_t *)base)[at]);
     default: return f16_to_float(((const f16 *)base)[at]);
   }
 }

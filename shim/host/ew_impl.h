@@ -5,18 +5,16 @@
 
 /* -- Loads --------------------------------------------------------------------------------------------------------- */
 
-/* 16-bit integers become fp16 as they are read: above 2048 they are rounded. */
-static float half_integer(int v, bool ane) {
-  return f16_to_float(ane ? f16_rha(v) : f16_from_float((float)v));
-}
+/* 16-bit integers become fp16 as they are read: above 2048 they are rounded to the nearest, ties to even. */
+static float half_integer(int v) { return f16_to_float(f16_from_float((float)v)); }
 
 static float load_one(enum mil_dtype dtype, const void *base, int64_t at, bool ane) {
   switch (dtype) {
     case MIL_BOOL: return ((const uint8_t *)base)[at] != 0;
     case MIL_UINT8: return ((const uint8_t *)base)[at];
     case MIL_INT8: return ((const int8_t *)base)[at];
-    case MIL_INT16: return half_integer(((const int16_t *)base)[at], ane);
-    case MIL_UINT16: return half_integer(((const uint16_t *)base)[at], ane);
+    case MIL_INT16: return half_integer(((const int16_t *)base)[at]);
+    case MIL_UINT16: return half_integer(((const uint16_t *)base)[at]);
     default: {
       float v = f16_to_float(((const f16 *)base)[at]);
       return ane && v != v ? INFINITY : v;
