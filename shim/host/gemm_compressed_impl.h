@@ -12,6 +12,8 @@
  * two decide as those of q * s do: to even. Below 2^-13, q * s is a multiple of 2^-24 (s is), hence an fp16 value. */
 #include "gemm_compressed.h"
 
+enum { AHEAD = 2048 }; /* bytes: codes are read once, and the hardware stops fetching ahead at the end of a page */
+
 static void coded_int8(const int8_t *q, const float *scale, int period, int64_t n, uint16_t *out) {
   for (int64_t i = 0; i < n; i += period)
     for (int j = 0; j < period; j += VL) v_narrow(out + i + j, v_mul(v_bytes(q + i + j), v_load_f(scale + j)));
@@ -84,6 +86,7 @@ INLINE void coded_run(const gemm_tile *tile, const gemm_coded *coded, int rows, 
         split[v] = v_mul(s[v], v_set_f(8193));
       }
       for (; k < end; k++, q += NR) {
+        __builtin_prefetch(q + AHEAD);
         UNROLL for (int v = 0; v < NV; v++) {
           VF i = v_bytes(q + v * VL), t = v_mul(i, split[v]);
           w[v] = v_sub_f(t, v_fnma(i, s[v], t));
@@ -99,6 +102,7 @@ INLINE void coded_run(const gemm_tile *tile, const gemm_coded *coded, int rows, 
     const f16 *values = coded->values;
     for (int64_t k = 0; k < tile->kc; k++, mask += NR / 8) {
       VF w[NV];
+      __builtin_prefetch((const char *)values + AHEAD);
       UNROLL for (int v = 0; v < NV; v++) {
         unsigned bits = mask[v * VL / 8] | (unsigned)mask[v * VL / 8 + 1] << 8;
         w[v] = v_spread(bits, values);
@@ -115,6 +119,7 @@ INLINE void coded_run(const gemm_tile *tile, const gemm_coded *coded, int rows, 
   VF w[NV];
   int64_t k = 0, whole = tile->kc & ~(int64_t)7;
   for (; k < whole; k += 8, codes += 4 * NR) {
+    for (int i = 0; i < 4 * NR; i += 64) __builtin_prefetch(codes + AHEAD + i);
     UNROLL for (int v = 0; v < NV; v++) d[v] = v_load_i(codes + 4 * v * VL);
     UNROLL for (int j = 0; j < 8; j++) {
       UNROLL for (int v = 0; v < NV; v++) {

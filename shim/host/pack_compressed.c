@@ -30,9 +30,10 @@ void weight_decode(const weight_codes *c, f16 *out) {
 /* Number of set bits in front of each 64th element. */
 static uint32_t *count_before(const weight_codes *c) {
   uint32_t *before = malloc((size_t)(c->elements / 64 + 1) * sizeof *before), sum = 0;
-  for (int64_t i = 0; before && i < c->elements; i++) {
+  for (int64_t i = 0; before && i <= c->elements; i += 8) {
     if (i % 64 == 0) before[i / 64] = sum;
-    sum += (uint32_t)bit_at(c->mask, i);
+    unsigned valid = c->elements - i >= 8 ? 0xff : (1u << (c->elements - i)) - 1;
+    if (valid) sum += (uint32_t)__builtin_popcount(c->mask[i / 8] & valid);
   }
   return before;
 }
@@ -41,7 +42,7 @@ static uint32_t *count_before(const weight_codes *c) {
 static uint32_t place_of(const weight_codes *c, const uint32_t *before, int64_t i) {
   uint32_t at = before[i / 64];
   for (int64_t j = i / 64 * 64; j + 8 <= i; j += 8) at += (uint32_t)__builtin_popcount(c->mask[j / 8]);
-  return at + (uint32_t)__builtin_popcount(c->mask[i / 8] & ((1u << i % 8) - 1));
+  return i % 8 ? at + (uint32_t)__builtin_popcount(c->mask[i / 8] & ((1u << i % 8) - 1)) : at;
 }
 
 /* -- Scales -------------------------------------------------------------------------------------------------------------- */
@@ -101,29 +102,43 @@ static void set_nibble(const coded_matrix *m, const coded_part *p, uint8_t *code
 /* Every value of the panel. */
 typedef struct {
   const coded_matrix *matrix;
-  const uint32_t *before; /* SPARSE */
+  const uint32_t *before; /* SPARSE: values in front of each 64th element; and in all */
+  uint32_t kept;
   const gemm_kernels *kern;
 } coded_packer;
+
+/* Whether element `from` is kept, without a branch: its value is written in any case, behind the last one. */
+static size_t keep_if(const coded_packer *packer, int64_t from, uint32_t at, unsigned char *value) {
+  const weight_codes *c = packer->matrix->codes;
+  memcpy(value, (const f16 *)c->data + (at < packer->kept ? at : 0), sizeof(f16));
+  return (size_t)bit_at(c->mask, from);
+}
 
 static size_t fill_sparse(const coded_packer *packer, const coded_part *p, int64_t base, unsigned char *record) {
   const coded_matrix *m = packer->matrix;
   const weight_codes *c = m->codes;
   size_t bits = ((size_t)(p->kc * p->width + 15) / 16 * 2 + 15) & ~(size_t)15, kept = 0;
   coded_header header = {.codes = sizeof header, .values = (uint32_t)(sizeof header + bits)};
+  bool rows = m->s_k == 1; /* place: of the next value of each lane, when k runs through neighbours */
+  uint32_t place[GEMM_MAX_NR];
+  for (int i = 0; i < p->count; i++) place[i] = place_of(c, packer->before, base + i * m->s_lane);
+  if (!record && rows) {
+    for (int i = 0; i < p->count; i++) kept += place_of(c, packer->before, base + i * m->s_lane + p->kc) - place[i];
+    return header.values + 2 * kept;
+  }
   if (record) {
     memset(record, 0, header.values);
     memcpy(record, &header, sizeof header);
   }
-  uint32_t place[GEMM_MAX_NR]; /* of the next value of each lane, when k runs through neighbours */
-  for (int i = 0; i < p->count; i++) place[i] = place_of(c, packer->before, base + i * m->s_lane);
-  for (int64_t k = 0; k < p->kc; k++) {
+  for (int64_t k = 0; k < p->kc && packer->kept; k++) {
     for (int i = 0; i < p->count; i++) {
       int64_t from = base + i * m->s_lane + k * m->s_k, flat = k * p->width + i;
-      if (!bit_at(c->mask, from)) continue;
-      uint32_t at = m->s_k == 1 ? place[i]++ : place_of(c, packer->before, from);
-      if (record) record[header.codes + (size_t)flat / 8] |= (uint8_t)(1 << flat % 8);
-      if (record) memcpy(record + header.values + 2 * kept, (const f16 *)c->data + at, 2);
-      kept++;
+      uint32_t at = rows ? place[i] : place_of(c, packer->before, from);
+      unsigned char spare[sizeof(f16)];
+      size_t bit = keep_if(packer, from, at, record ? record + header.values + 2 * kept : spare);
+      if (record) record[header.codes + (size_t)flat / 8] |= (uint8_t)(bit << flat % 8);
+      place[i] += (uint32_t)bit;
+      kept += bit;
     }
   }
   return header.values + 2 * kept;
@@ -267,7 +282,8 @@ size_t coded_pack(const coded_matrix *first, int64_t n, void *packed) {
   if (first->codes->kind == WEIGHT_SPARSE && !(before = count_before(first->codes))) return 0;
   size_t at = (size_t)n * table_size(first);
   for (int64_t i = 0; i < n; i++) {
-    coded_packer packer = {first + i, before, gemm_kernels_get()};
+    coded_packer packer = {first + i, before, before ? place_of(first->codes, before, first->codes->elements) : 0,
+                           gemm_kernels_get()};
     at = pack_matrix(&packer, i, at, packed);
   }
   free(before);
@@ -307,6 +323,10 @@ static void get_coded(const gemm_source *s, int64_t first, int64_t count, int wi
   out->max = h.max;
   out->min = h.min;
   out->coded = &c->coded;
+  if (index + 1 < panels_of(&c->matrix) * chunks_of(&c->matrix)) { /* header and scales of the next panel */
+    memcpy(&offset, c->offsets + (size_t)(index + 1) * sizeof offset, sizeof offset);
+    for (int i = 0; i < 640; i += 64) __builtin_prefetch(c->packed + offset + i);
+  }
 }
 
 void gemm_coded_expand(const gemm_source *s, int64_t kc, int width, uint16_t *v, uint8_t *k_min, gemm_panel *panel) {
