@@ -95,6 +95,11 @@ const GRAPHS: readonly [kind: string, params: () => Tensor[], graph: (...p: Tens
   ["depth_to_space", () => [image()], (x) => depthToSpace(x)],
   ["conv", () => [image()], (x) => conv(x, ones(6, 2, 3, 2), { groups: 2, stride: 3, pad: [0, 1, 2, 0] })],
   [
+    "dynamic_conv",
+    () => [input([1, 2, 5, 6]), input([3, 2, 3, 2])],
+    (x, w) => apply("dynamic_conv", [x, w], { stride: 1, pad: [1, 0, 0, 1], dilation: 1, groups: 1 }),
+  ],
+  [
     "conv_transpose",
     () => [image()],
     (x) => convTranspose(x, ones(4, 3, 3, 2), { stride: 2, pad: 1, bias: [1, 2, 3] }),
@@ -151,6 +156,19 @@ Deno.test("constants are a difference plus a number, and relu gates with select"
   assertEquals(kinds(backward(loss, [x]).get(x)!), ["sub", "adds", "reduce_mean", "sub", "adds", "mul"]);
   const nodes = topologicalOrder([backward(loss, [x], { lossScale: 1024 }).get(x)!]);
   assertEquals(nodes.filter(({ op }) => op === "adds").map(({ attrs }) => attrs.k), [1 / 6, 1024]);
+});
+
+Deno.test("a computed kernel is differentiated where the device can", () => {
+  const [x, w] = [input([1, 2, 5, 6]), input([2, 2, 3, 3])];
+  for (const rest of [{ stride: 2 }, { groups: 2 }, { pad: [3, 0, 0, 0] }]) {
+    const kernel = "groups" in rest ? input([2, 1, 3, 3]) : w;
+    const y = apply("dynamic_conv", [x, kernel], { stride: 1, pad: [0, 0, 0, 0], dilation: 1, groups: 1, ...rest });
+    assertThrows(
+      () => backward(y.sum(), [x]),
+      UnsupportedOpError,
+      "dynamic_conv: the gradient exists only for stride 1",
+    );
+  }
 });
 
 Deno.test("contributions add up in the order they arrive", () => {

@@ -24,7 +24,7 @@ export type DynamicConvOptions = Omit<ConvOptions, "bias" | "dilation">;
  * @param x `[1, Cin, H, W]`; the device takes batch 1 only.
  * @param weight `[Cout, Cin/groups, kH, kW]`, kernel width at most 15 (13 before A16).
  * @param options Stride, padding, groups.
- * @returns `[1, Cout, (H + top + bottom - kH) / stride + 1, ..]`. No gradient.
+ * @returns `[1, Cout, (H + top + bottom - kH) / stride + 1, ..]`. Differentiable for stride 1 and one group.
  * @throws {UnsupportedOpError} for a larger batch or too wide a kernel.
  * @throws {ShapeError} when channels do not match or the kernel is larger than the padded image.
  * @example

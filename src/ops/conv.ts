@@ -7,9 +7,10 @@
 import { ArgumentError, ShapeError, UnsupportedOpError } from "../errors.ts";
 import { checkInteger } from "../graph/check.ts";
 import { convKernelWidth, MAX_CONV_KERNEL_WIDTH } from "../graph/limits.ts";
-import type { NDArray } from "../graph/ndarray.ts";
-import { defineOp, type Node, type OpDef } from "../graph/op.ts";
+import { NDArray } from "../graph/ndarray.ts";
+import { defineOp, type GradientContext, type Node, type OpDef } from "../graph/op.ts";
 import { checkRank, type Shape, show, sizeOf } from "../graph/shape.ts";
+import type { Tensor } from "../graph/tensor.ts";
 import type { Lowering, WeightEncoding } from "../mil/text.ts";
 import { embed } from "./gradients.ts";
 
@@ -140,6 +141,51 @@ const refuses = ({ attrs: { weight } }: Node<ConvAttrs>, family: number): string
 
 const weights = ({ attrs: { weight, bias } }: Node<ConvAttrs>): NDArray[] => bias === null ? [weight] : [weight, bias];
 
+/**
+ * Of x: a convolution of g with the weight turned around and its channels swapped. Of the weight, for every tap (u, v):
+ * dw[o, c, u, v] = sum over i, j of g[o, i, j] x[c, i + u, j + v], a product of two matrices.
+ */
+function dynamicGradient({ inputs: [x, w], g, node, needs, apply }: GradientContext<WindowAttrs>): (Tensor | null)[] {
+  const { stride, groups, pad } = node.attrs;
+  const [top, bottom, left, right] = pad;
+  const [outputs, channels, kernelH, kernelW] = w!.shape as [number, number, number, number];
+  const around = [kernelH - 1 - top, kernelH - 1 - bottom, kernelW - 1 - left, kernelW - 1 - right];
+  if (stride !== 1 || groups !== 1 || around.some((count) => count < 0)) {
+    throw new UnsupportedOpError(
+      `dynamic_conv: the gradient exists only for stride 1, one group and padding below the kernel's extent; this one has ` +
+        `stride ${stride}, ${groups} group(s), pad ${show(pad)}, weight ${show(w!.shape)}`,
+    );
+  }
+  const turned = (): Tensor =>
+    apply("dynamic_conv", [g, w!.reverse([2, 3]).transpose([1, 0, 2, 3])], { ...node.attrs, pad: around });
+  const weightGradient = (): Tensor => {
+    const [, , height, width] = g.shape as [number, number, number, number];
+    const rows = g.reshape([outputs, height * width]);
+    const framed = zeroFrame(apply, x!, pad);
+    const taps = Array.from({ length: kernelH * kernelW }, (_, tap) => {
+      const begin = [0, 0, Math.floor(tap / kernelW), tap % kernelW];
+      const read = framed.sliceBySize(begin, [1, channels, height, width]).reshape([channels, height * width]);
+      return rows.bmm(read.transpose([1, 0]));
+    });
+    return apply("stack", taps, { axis: 2 }).reshape(w!.shape);
+  };
+  return [needs(0) ? turned() : null, needs(1) ? weightGradient() : null];
+}
+
+/** Zeros around an image, joined from constants. */
+function zeroFrame(apply: GradientContext<object>["apply"], x: Tensor, pad: WindowAttrs["pad"]): Tensor {
+  let framed = x;
+  for (const [axis, before, after] of [[2, pad[0], pad[1]], [3, pad[2], pad[3]]] as const) {
+    const block = (count: number): Tensor[] => {
+      if (count === 0) return [];
+      const shape = framed.shape.with(axis, count);
+      return [apply("const_array", [], { value: new NDArray(new Float32Array(sizeOf(shape)), shape) })];
+    };
+    if (before + after > 0) framed = apply("concat", [...block(before), framed, ...block(after)], { axis });
+  }
+  return framed;
+}
+
 /** Convolutions. */
 export const CONV_OPS: readonly OpDef[] = [
   defineOp<ConvAttrs>({
@@ -224,8 +270,7 @@ export const CONV_OPS: readonly OpDef[] = [
       return { shape: convolved("dynamic_conv", x!.shape, weight!.shape, attrs) };
     },
     lower: (node, out) => lowerWindow(node, out, "conv", out.source(1)),
-    noGradient: "it takes conv_transpose with a computed weight, which the device does not have; " +
-      "gather patches with slices and use matmul for a trainable convolution",
+    gradient: dynamicGradient,
     refuses: ({ inputs }, family) => refuseWide(inputs[1]!.shape, family),
     flops: ({ shape, inputs }) => 2 * sizeOf(shape) * sizeOf(inputs[1]!.shape.slice(1)),
   }),
