@@ -345,6 +345,96 @@ static void op_move(void) {
   }
 }
 
+/* pad, crop, slice_by_index, pixel_shuffle: y[i] is an element of x, or the border's value. */
+static void op_border(void) {
+  static const char *const modes[] = {"constant", "reflect", "replicate"};
+  int x = pick(false), kind = below(4), mode = below(3);
+  value a = graph[x], shape = a;
+  if (a.rank < 2 || (kind == 1 && a.rank < 3) || (kind == 3 && (a.rank != 4 || a.dim[1] % 4))) return;
+  int64_t front[K_RANK] = {0}, behind[K_RANK] = {0}, step[K_RANK], list[2 * K_RANK];
+  for (int i = 0; i < a.rank; i++) step[i] = 1;
+  for (int i = a.rank - 2; i < a.rank && kind < 3; i++) {
+    int64_t most = kind == 0 ? (mode == 1 ? a.dim[i] - 1 : 2) : (a.dim[i] - 1) / 2;
+    front[i] = below((int)(most < 2 ? most : 2) + 1);
+    behind[i] = below((int)(most < 2 ? most : 2) + 1);
+    shape.dim[i] += (kind ? -1 : 1) * (front[i] + behind[i]);
+    if (kind == 2 && below(2)) step[i] = 2, shape.dim[i] = (shape.dim[i] + 1) / 2;
+  }
+  if (kind == 3) shape.dim[1] /= 4, shape.dim[2] *= 2, shape.dim[3] *= 2;
+  if (count(&shape) > MAX_ELEMENTS) return;
+  char call[400], *c = call;
+  for (int i = 0; i < 2; i++) list[2 * i] = front[a.rank - 2 + i], list[2 * i + 1] = behind[a.rank - 2 + i];
+  if (kind == 0) {
+    c = write_list(c + sprintf(c, "pad(constant_val = fp16(-1.5), mode = string(\"%s\"), pad = ", modes[mode]), list, 4);
+  } else if (kind == 1) {
+    c = write_list(c + sprintf(c, "crop(crop_height = "), list, 2);
+    c = write_list(c + sprintf(c, ", crop_width = "), list + 2, 2);
+  } else if (kind == 2) {
+    int64_t end[K_RANK];
+    for (int i = 0; i < a.rank; i++) end[i] = a.dim[i] - behind[i];
+    c = write_list(c + sprintf(c, "slice_by_index(begin = "), front, a.rank);
+    c = write_list(c + sprintf(c, ", end = "), end, a.rank);
+    c = write_list(c + sprintf(c, ", stride = "), step, a.rank);
+  } else {
+    c += sprintf(c, "pixel_shuffle(upscale_factor = int32(2)");
+  }
+  sprintf(c, ", x = v%d)", x);
+  value *y = emit_other(OTHER, &shape, &x, 1, call);
+  for (int64_t f = 0; f < count(y); f++) {
+    int64_t rest = f, index[K_RANK], from = 0;
+    bool outside = false;
+    for (int i = a.rank - 1; i >= 0; i--) {
+      index[i] = rest % y->dim[i] * step[i] + (kind ? front[i] : -front[i]);
+      rest /= y->dim[i];
+    }
+    if (kind == 3) {
+      index[1] = index[1] * 4 + index[2] % 2 * 2 + index[3] % 2;
+      index[2] /= 2;
+      index[3] /= 2;
+    }
+    for (int i = 0; i < a.rank; i++) {
+      int64_t k = index[i], last = a.dim[i] - 1;
+      outside |= k < 0 || k > last;
+      if (k < 0) k = mode == 1 ? -k : 0;
+      if (k > last) k = mode == 1 ? 2 * last - k : last;
+      from = from * a.dim[i] + k;
+    }
+    y->data[f] = outside && mode == 0 ? f16_from_float(-1.5f) : a.data[from];
+  }
+}
+
+/* local_response_norm, resize_bilinear, through the twins. */
+static void op_image(void) {
+  int x = pick(false);
+  value a = graph[x], shape = a;
+  if (a.rank != 4) return;
+  char call[256];
+  void *scratch;
+  if (below(2)) {
+    sprintf(call, "local_response_norm(alpha = fp16(0.5), beta = fp16(0.75), k = fp16(1), size = int32(3), x = v%d)", x);
+    value *y = emit_other(OTHER, &shape, &x, 1, call);
+    lrn_args l = {.profile = profile, .outer = a.dim[0], .channels = a.dim[1], .inner = a.dim[2] * a.dim[3], .size = 3,
+                  .scale = 0.5 / 3, .beta = 0.75, .k = 1, .x = a.data, .y = y->data};
+    scratch = aligned_alloc(64, (lrn_scratch(&l) + 127) & ~(size_t)63);
+    lrn_run_ref(&l, 0, lrn_units(&l), scratch);
+  } else {
+    resample_tap taps[64];
+    shape.dim[2] = 1 + below(20);
+    shape.dim[3] = 1 + below(20);
+    if (count(&shape) > MAX_ELEMENTS) return;
+    sprintf(call, "resize_bilinear(target_size_height = int32(%lld), target_size_width = int32(%lld), x = v%d)",
+            (long long)shape.dim[2], (long long)shape.dim[3], x);
+    value *y = emit_other(OTHER, &shape, &x, 1, call);
+    resample_taps(GRID_ORIGINS, a.dim[2], shape.dim[2], NUM_ANE, taps);
+    resample_taps(GRID_ORIGINS, a.dim[3], shape.dim[3], NUM_ANE, taps + shape.dim[2]);
+    resample_args r = {.profile = profile, .planes = a.dim[0] * a.dim[1], .h = a.dim[2], .w = a.dim[3], .oh = shape.dim[2],
+                       .ow = shape.dim[3], .row = taps, .column = taps + shape.dim[2], .x = a.data, .y = y->data};
+    scratch = aligned_alloc(64, (resample_scratch(&r) + 127) & ~(size_t)63);
+    resample_run_ref(&r, 0, resample_units(&r), scratch);
+  }
+  free(scratch);
+}
+
 static void op_reshape(void) {
   int x = pick(false);
   value a = graph[x], shape = a;
@@ -572,7 +662,8 @@ static void op_conv(void) {
 
 static void make_graph(uint64_t seed) {
   static void (*const ops[])(void) = {op_elementwise, op_elementwise, op_elementwise, op_elementwise, op_move, op_reshape,
-                                      op_join, op_split, op_reduce, op_product, op_product, op_conv};
+                                      op_join, op_split, op_reduce, op_product, op_product, op_conv, op_border,
+                                      op_image};
   static const int64_t shapes[][4] = {{1, 4, 0, 0}, {7, 33, 0, 0}, {2, 3, 5, 0}, {1, 6, 9, 8}, {64, 515, 0, 0}, {1, 1, 0, 0}, {3, 1, 17, 0},
                                       {2, 4, 6, 6}, {9, 0, 0, 0}};
   state = seed * 0x9E3779B97F4A7C15u + 1;
