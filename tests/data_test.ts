@@ -1,6 +1,6 @@
 import { assert, assertAlmostEquals, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { drawDigits, SIDE } from "../examples/lib/digits.ts";
-import { parseArgs, usage, UsageError } from "../examples/lib/args.ts";
+import { parseArgs, usage, UsageError } from "../src/cli/args.ts";
 import { digitData, downloadMnist, MNIST_FILES, readMnist } from "../examples/lib/mnist.ts";
 import { Progress } from "../examples/lib/progress.ts";
 import { formatIdx, gunzip, labelledImages, parseIdx } from "../src/data/idx.ts";
@@ -246,9 +246,9 @@ Deno.test("parseArgs: values are checked, mistakes named", () => {
     json: { kind: "flag", help: "machine" },
   } as const;
   const defaults = parseArgs([], options);
-  assertEquals(defaults, { epochs: 5, lr: 0.1, mode: "a", save: undefined, json: false, help: false });
+  assertEquals(defaults, { epochs: 5, lr: 0.1, mode: "a", save: undefined, json: false, help: false, args: [] });
   const given = parseArgs(["--epochs", "7", "--lr=1e-2", "--mode", "b", "--save", "x y", "--json", "-h"], options);
-  assertEquals(given, { epochs: 7, lr: 0.01, mode: "b", save: "x y", json: true, help: true });
+  assertEquals(given, { epochs: 7, lr: 0.01, mode: "b", save: "x y", json: true, help: true, args: [] });
   const wrong: [string[], string][] = [
     [["--epoch", "7"], "unknown option --epoch"],
     [["--toString"], "unexpected argument"],
@@ -270,6 +270,27 @@ Deno.test("parseArgs: values are checked, mistakes named", () => {
   for (const part of ["--epochs N", "(default 5)", "--mode a|b", "--save FILE", "--json", "--help"]) {
     assert(text.includes(part), part);
   }
+});
+
+Deno.test("parseArgs: arguments without a name, between options, after -- and with --help", () => {
+  const options = {
+    json: { kind: "flag", help: "machine" },
+    how: { kind: "choice", help: "way", choices: ["x"] },
+  } as const;
+  const places = [{ name: "FILE", help: "what" }, { name: "MORE", help: "else", optional: true }];
+  const args = (...given: string[]): string[] => parseArgs(given, options, places).args;
+  assertEquals(args("a", "--json", "b"), ["a", "b"]);
+  assertEquals(args("--", "--json", "-"), ["--json", "-"]);
+  assertEquals(args("-"), ["-"]);
+  assertEquals(parseArgs(["--help"], options, places), { json: false, how: undefined, help: true, args: [] });
+  const wrong: [string[], string][] = [
+    [[], "FILE is missing: what"],
+    [["a", "b", "c"], 'unexpected argument "c"'],
+    [["-x", "a"], 'unexpected argument "-x"'],
+  ];
+  for (const [given, message] of wrong) assertThrows(() => args(...given), UsageError, message);
+  const text = usage("x", "Does.", options, places, 40);
+  assert(text.includes("Usage: x FILE [MORE] [options]") && text.split("\n").every((line) => line.length <= 40), text);
 });
 
 Deno.test("Progress: bars only for a terminal, colour only when wanted", () => {

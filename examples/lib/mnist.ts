@@ -8,7 +8,7 @@ import { gunzip, type LabelledImages, labelledImages, parseIdx } from "../../src
 import { cacheBase, envText } from "../../src/env.ts";
 import { DataError } from "../../src/errors.ts";
 import { drawDigits } from "./digits.ts";
-import { writeFileAtomic } from "./files.ts";
+import { writeFileAtomic } from "../../src/cli/files.ts";
 
 /** The four files and the SHA-256 of their uncompressed bytes. */
 export const MNIST_FILES: Readonly<Record<string, string>> = {

@@ -4,11 +4,13 @@
  * @module
  */
 
-import { DataError } from "../../src/errors.ts";
+import { DataError } from "../errors.ts";
 
 /**
  * Writes a file under a private name beside its target and renames it.
  *
+ * @param path Where to.
+ * @param bytes What.
  * @throws {DataError} When the directory cannot be written to.
  */
 export async function writeFileAtomic(path: string, bytes: Uint8Array): Promise<void> {
