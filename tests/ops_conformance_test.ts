@@ -3,40 +3,18 @@
  * the one it finds, and once more in a subprocess with the other.
  */
 
-import { assert, assertEquals } from "@std/assert";
+import { assertEquals } from "@std/assert";
 import { compile } from "../src/compile/compile.ts";
 import { envText } from "../src/env.ts";
-import { roundHalf } from "../src/graph/fp16.ts";
 import { input, type Tensor } from "../src/graph/tensor.ts";
 import { OPS } from "../src/ops/all.ts";
-import { Random } from "../src/random.ts";
 import { silence } from "../src/warnings.ts";
-import { draw, OP_CASES, type OpCase, type Tolerance } from "./op_cases.ts";
-import { evaluate, REFERENCE_OPS } from "./reference.ts";
+import { conformOne, currentMode } from "./conformance.ts";
+import { OP_CASES } from "./op_cases.ts";
+import { REFERENCE_OPS } from "./reference.ts";
 
-const mode = envText("ANEFORGE_HOST_NUMERICS") === "fast" ? "fast" : "ane";
+const mode = currentMode();
 const quiet = (): Disposable => ({ [Symbol.dispose]: silence("portable-op") });
-
-/** Distance of two neighbouring fp16 numbers at a magnitude. */
-function spacing(v: number): number {
-  return 2 ** (Math.max(Math.floor(Math.log2(Math.abs(v))), -14) - 10);
-}
-
-/** What a value may differ by. */
-function allowed(expected: number, largest: number, { ulps = 0, abs = 0, rel = 0, max = 0 }: Tolerance): number {
-  return ulps * (expected === 0 ? 2 ** -24 : spacing(expected)) + abs + rel * Math.abs(expected) + max * largest;
-}
-
-function run({ inputs, build, target }: OpCase): { got: Float32Array; expected: Float64Array } {
-  const random = new Random(7);
-  const xs = inputs.map(({ shape, dtype = "fp16" }) => input(shape, { dtype }));
-  const y = build(xs);
-  const values = inputs.map((operand) => draw(operand, random));
-  using net = compile(y, { target });
-  const given = new Map(xs.map((x, i) => [x.id, values[i]!]));
-  const got = net.run(...net.inputs.map(({ tensorId }) => given.get(tensorId)!)).data;
-  return { got, expected: evaluate(y, new Map(xs.map((x, i) => [x, values[i]!]))).data };
-}
 
 Deno.test("every operation has a case and a formula", () => {
   const tried = new Set(OP_CASES.map(({ op }) => op));
@@ -49,18 +27,7 @@ for (const op of new Set(OP_CASES.map(({ op }) => op))) {
     using _quiet = quiet();
     for (const trial of OP_CASES.filter((c) => c.op === op)) {
       if (trial.target !== undefined && trial.target !== envText("ANEFORGE_TARGET")) continue;
-      const { got, expected } = run(trial);
-      const tolerance = trial[mode];
-      const largest = expected.reduce((max, v) => Math.max(max, Math.abs(v)), 0);
-      expected.forEach((v, i) => {
-        const limit = tolerance.exact ? 0 : allowed(v, largest, tolerance);
-        const target = tolerance.exact ? roundHalf(v) : v;
-        const error = Math.abs(got[i]! - target);
-        assert(
-          error <= limit,
-          `${trial.title}: element ${i} is ${got[i]}, expected ${target} within ${limit} (off ${error})`,
-        );
-      });
+      assertEquals(conformOne(trial, mode, 7).failure, undefined, trial.title);
     }
   });
 }
