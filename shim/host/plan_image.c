@@ -5,7 +5,7 @@
 
 static const mil_type *result_type(const mil_op *op) { return &op->result[0]->type; }
 
-/* A node of one operand whose result is that of the operation. */
+/* The arguments of a new node whose result is that of the operation. */
 static void *new_node(plan *p, const mil_op *op, enum node_kind kind, const int *in, int n_in, size_t args) {
   int out = plan_new_value(p, result_type(op), op->result[0]->name);
   plan_node *n = plan_new_node(p, op, kind, in, n_in, out, args);
@@ -128,7 +128,7 @@ static void add_parts(padding *d, copy_args c, int axis, bool constant) {
   }
 }
 
-/* Pads v in front and behind; the result has the dims of t and stands for `result` (NULL: for nothing). */
+/* The operand with its borders: a value, or -1. Nothing to add gives a view. */
 static int pad(plan *p, const mil_op *op, padding *d, const char *name) {
   plan_value v = p->value[d->operand];
   int64_t dim[K_RANK];
