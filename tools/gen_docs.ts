@@ -6,6 +6,7 @@
 
 import { ENVIRONMENT } from "../src/env.ts";
 import { capabilitiesPage, catalogPage } from "./capability_pages.ts";
+import { cliPage } from "./cli_page.ts";
 import { withTables } from "./op_tables.ts";
 
 const MARK = "<!-- Written by tools/gen_docs.ts; edit the table in the source instead. -->";
@@ -30,11 +31,12 @@ function environmentPage(): string {
 }
 
 /** Page path, relative to the repository, and its text made from the present one. */
-const PAGES: readonly (readonly [string, (old: string) => string])[] = [
+const PAGES: readonly (readonly [string, (old: string) => string | Promise<string>])[] = [
   ["docs/environment.md", environmentPage],
   ["docs/op-catalog.md", () => catalogPage(MARK)],
   ["docs/capabilities.md", () => capabilitiesPage(MARK)],
   ["docs/graph-and-ops.md", withTables],
+  ["docs/cli.md", () => cliPage(MARK)],
 ];
 
 /**
@@ -62,7 +64,7 @@ async function main(check: boolean): Promise<number> {
   for (const [path, page] of PAGES) {
     const url = new URL(`../${path}`, import.meta.url);
     const old = await Deno.readTextFile(url).catch(() => "");
-    const text = await formatted(page(old));
+    const text = await formatted(await page(old));
     if (old === text) continue;
     if (check) {
       console.error(`${path} is out of date: run deno task docs`);

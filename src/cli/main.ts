@@ -12,38 +12,13 @@
 import { AneforgeError } from "../errors.ts";
 import { onWarning } from "../warnings.ts";
 import { type Options, parseArgs, usage, UsageError, type Values } from "./args.ts";
-import { bench } from "./bench.ts";
-import { check } from "./check.ts";
 import { type Command, EXIT, suggestion } from "./command.ts";
 import { COMMON } from "./common.ts";
-import { completionsFor } from "./completions.ts";
-import { doctor } from "./doctor.ts";
-import { estimate } from "./estimate.ts";
-import { explain } from "./explain.ts";
-import { info, VERSION } from "./info.ts";
-import { op } from "./op.ts";
-import { ops } from "./ops.ts";
+import { COMMANDS } from "./commands.ts";
+import { VERSION } from "./info.ts";
 import { Output, type Sink, wrapText } from "./output.ts";
-import { preflight } from "./preflight.ts";
-import { run } from "./run.ts";
-import { targets } from "./targets.ts";
 
 export type { Sink } from "./output.ts";
-
-const COMMANDS: readonly Command[] = [
-  info,
-  doctor,
-  ops,
-  op,
-  targets,
-  estimate,
-  preflight,
-  check,
-  explain,
-  bench,
-  run,
-  completionsFor(() => COMMANDS),
-];
 
 /** How a shell starts this. */
 const PROGRAM = "aneforge";
