@@ -139,7 +139,6 @@ function coverage(): string[] {
     "",
     `- operations: ${listed(NOT_BUILT.filter((op) => !NATIVE_LAYERS.includes(op)))}`,
     `- native layers: ${listed(NOT_BUILT.filter((op) => NATIVE_LAYERS.includes(op)))}`,
-    "- compressed weights (int8, int4, sparse, blockwise) and the optimisation levels above 0",
     "",
   ];
 }
