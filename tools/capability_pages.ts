@@ -232,7 +232,7 @@ function streams(): string[] {
     "## Compressed weights",
     "",
     "Which encodings a family decodes while it loads weights; the others are expanded to fp16 when the program is",
-    "compiled. `af.nativeStreams(family)`. This module writes fp16 weights only.",
+    "compiled. `af.nativeStreams(family)`. How to ask for them: [Compression](compression.md).",
     "",
     ...table(
       ["encoding", ...familyHeads],
