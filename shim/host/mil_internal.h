@@ -193,7 +193,7 @@ bool mil_broadcast(mil_type *a, const mil_type *b);
 mil_check mil_shape_channel_norm, mil_shape_layer_norm, mil_shape_l2_norm, mil_shape_lrn, mil_shape_softplus_parametric,
     mil_shape_upsample_bilinear, mil_shape_resize, mil_shape_affine, mil_shape_crop, mil_shape_pad, mil_shape_grow,
     mil_shape_shrink, mil_shape_space_to_batch, mil_shape_batch_to_space, mil_shape_slice_by_index, mil_shape_fill,
-    mil_shape_fill_like, mil_shape_einsum, mil_shape_attention;
+    mil_shape_fill_like, mil_shape_einsum, mil_shape_attention, mil_shape_dequantize;
 
 /* -- mil_target.c: compiler targets and the limits of their families ----------------------------------------------- */
 

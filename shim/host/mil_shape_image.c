@@ -274,6 +274,24 @@ void mil_shape_fill_like(mil_reader *r, const mil_op *op, mil_type *out) {
   out->dtype = MIL_FP16;
 }
 
+/* zero_point and scale are scalars or have one value per index of axis. */
+void mil_shape_dequantize(mil_reader *r, const mil_op *op, mil_type *out) {
+  static const char *const names[] = {"zero_point", "scale"};
+  *out = type_of(op, "input");
+  int64_t axis = mil_get(op, "axis") ? mil_int(op, "axis") : 0;
+  if (mil_get(op, "axis") && (axis < -out->rank || axis >= out->rank))
+    mil_fail(r, mil_arg_pos(r, op, "axis"), "dequantize: 'axis' is %lld, accepted are %d to %d", (long long)axis, -out->rank,
+             out->rank - 1);
+  if (axis < 0) axis += out->rank;
+  for (int i = 0; i < 2; i++) {
+    const mil_value *v = mil_get(op, names[i]);
+    if (!v || !v->type.rank) continue;
+    if (!mil_get(op, "axis") || v->type.rank != 1 || v->type.dim[0] != out->dim[axis])
+      mil_fail_shapes(r, op, "input", names[i], "it must be a scalar or have one value per index of 'axis'");
+  }
+  out->dtype = type_of(op, "scale").dtype;
+}
+
 /* -- Equations ----------------------------------------------------------------------------------------------------------- */
 
 /* Letters up to `end` ("": of the text), at most MIL_MAX_RANK, none twice. Returns what follows. */

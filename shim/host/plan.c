@@ -419,6 +419,7 @@ static const struct {
     [OP_BATCH_TO_SPACE] = {lower_batch_to_space, 0},
     [OP_FILL] = {lower_fill, 0},
     [OP_FILL_LIKE] = {lower_fill, 0},
+    [OP_DEQUANTIZE] = {lower_dequantize, 0},
 };
 
 static bool lower(plan *p, const mil_op *op) {

@@ -198,7 +198,7 @@ plan_lower_fn lower_unary, lower_binary, lower_select, lower_cast, lower_prelu; 
 plan_lower_fn lower_reduce, lower_softmax, lower_pool, lower_upsample;                                /* plan_ops.c */
 plan_lower_fn lower_reshape, lower_transpose, lower_slice, lower_reverse, lower_tile, lower_concat, lower_split;
 plan_lower_fn lower_instance_norm, lower_batch_norm, lower_layer_norm, lower_l2_norm, lower_lrn;         /* plan_norm.c */
-plan_lower_fn lower_softplus_parametric, lower_floor_div, lower_attention;                             /* plan_norm.c */
+plan_lower_fn lower_softplus_parametric, lower_floor_div, lower_attention, lower_dequantize;           /* plan_norm.c */
 plan_lower_fn lower_upsample_bilinear, lower_resize, lower_affine_sampling, lower_crop, lower_pad;     /* plan_image.c */
 plan_lower_fn lower_blocks, lower_space_to_batch, lower_batch_to_space, lower_slice_by_index, lower_fill;
 plan_lower_fn lower_einsum;                                                                            /* plan_einsum.c */

@@ -8,8 +8,9 @@
 /* -- Steps of a chain: the value that is made, or -1 ------------------------------------------------------------------------ */
 
 static int elementwise(plan *p, const mil_op *op, uint8_t code, const unary_fn *fn, int a, int b) {
-  if (a < 0 || (code != EW_UNARY && b < 0)) return -1;
-  plan_value x = p->value[a], y = p->value[code == EW_UNARY ? a : b];
+  bool one = code == EW_UNARY || code == EW_COPY;
+  if (a < 0 || (!one && b < 0)) return -1;
+  plan_value x = p->value[a], y = p->value[one ? a : b];
   int rank = x.rank > y.rank ? x.rank : y.rank, in[2] = {a, b};
   int64_t dim[K_RANK] = {0};
   for (int i = 0; i < rank; i++) {
@@ -18,7 +19,7 @@ static int elementwise(plan *p, const mil_op *op, uint8_t code, const unary_fn *
     dim[i] = dx == 1 ? dy : dx;
   }
   int out = plan_temp(p, MIL_FP16, rank, dim, op->result[0]->name);
-  return plan_ew(p, op, code, fn, in, code == EW_UNARY ? 1 : 2, out) ? out : -1;
+  return plan_ew(p, op, code, fn, in, one ? 1 : 2, out) ? out : -1;
 }
 
 static int unary(plan *p, const mil_op *op, enum mil_op_id id, int x) {
@@ -209,6 +210,25 @@ bool lower_floor_div(plan *p, const mil_op *op, int code) {
   int x = plan_operand(p, op, "x"), y = plan_operand(p, op, "y");
   if (!plan_need(p, op, x, true) || !plan_need(p, op, y, true)) return false;
   return plan_bind(p, op->result[0], unary(p, op, OP_FLOOR, elementwise(p, op, EW_DIV, NULL, x, y)));
+}
+
+/* (input - zero_point) * scale, the difference exact. */
+bool lower_dequantize(plan *p, const mil_op *op, int code) {
+  (void)code;
+  int x = plan_operand(p, op, "input"), scale = plan_operand(p, op, "scale");
+  if (!plan_need(p, op, x, false) || !plan_need(p, op, scale, true)) return false;
+  plan_value v = p->value[x];
+  int64_t dim[K_RANK] = {1, 1, 1, 1, 1}, axis = mil_get(op, "axis") ? mil_int(op, "axis") : 0;
+  if (axis < 0) axis += v.rank;
+  int y = elementwise(p, op, EW_COPY, NULL, x, -1), zero = mil_get(op, "zero_point") ? plan_operand(p, op, "zero_point") : -1;
+  if (zero >= 0) {
+    dim[axis] = plan_elements(&p->value[zero]);
+    y = elementwise(p, op, EW_SUB, NULL, y, elementwise(p, op, EW_COPY, NULL, plan_view(p, zero, 0, v.rank, dim, "zero_point"), -1));
+  } else if (mil_get(op, "zero_point")) {
+    return false;
+  }
+  dim[axis] = plan_elements(&p->value[scale]);
+  return plan_bind(p, op->result[0], elementwise(p, op, EW_MUL, NULL, y, plan_view(p, scale, 0, v.rank, dim, "scale")));
 }
 
 /* x . w over the last two axes, transposed: w is [.., N, K]. Leading axes are the same. */

@@ -690,6 +690,27 @@ TEST(integer_lanes) {
   mil_text_free(&t);
 }
 
+TEST(dequantised) {
+  const int8_t q[6] = {-128, 0, 127, 5, -6, 7}, zero[3] = {-128, 3, -1};
+  f16 scale[3] = {f16_from_float(0.5f), f16_from_float(2), f16_from_float(0.1f)};
+  double want[6];
+  for (int i = 0; i < 6; i++) want[i] = (q[i] - zero[i % 3]) * value(scale[i % 3]);
+  mil_text t = {0};
+  mil_input(&t, "tensor<int8, [2, 3]>", "q");
+  mil_weight(&t, "z", "tensor<int8, [3]>", 4, zero, 3);
+  mil_weight(&t, "s", "tensor<fp16, [3]>", 1, scale, 6);
+  mil_op_line(&t, "tensor<fp16, [2, 3]>", "y", "dequantize(axis = int32(1), input = q, scale = s, zero_point = z)");
+  mil_output(&t, "y");
+  void *in[1] = {(void *)(uintptr_t)q};
+  gives(&t, in, S(2, 3), want, (double[]){0.0005, 0.0005}, "dequantize");
+  t = (mil_text){0};
+  for (int i = 0; i < 6; i++) want[i] = 2 * (q[i] - 7);
+  mil_input(&t, "tensor<int8, [2, 3]>", "q");
+  mil_op_line(&t, "tensor<fp16, [2, 3]>", "y", "dequantize(input = q, scale = fp16(2), zero_point = int8(7))");
+  mil_output(&t, "y");
+  gives(&t, in, S(2, 3), want, exact, "dequantize");
+}
+
 /* -- Kernels against their twins ------------------------------------------------------------------------------------------------------------ */
 
 static bool same_halves(const f16 *a, const f16 *b, int64_t n) {
@@ -774,6 +795,7 @@ static void tests(void) {
   RUN(attention);
   RUN(filled_and_divided);
   RUN(integer_lanes);
+  RUN(dequantised);
   RUN(kernels_and_twins);
   RUN(long_windows);
 }
