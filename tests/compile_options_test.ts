@@ -4,6 +4,7 @@ import { assert, assertAlmostEquals, assertEquals, assertMatch, assertStrictEqua
 import * as af from "../mod.ts";
 import { graphText } from "../src/compile/build.ts";
 import { GRACE_MS, trimCache } from "../src/compile/cache.ts";
+import { activationBound, INT8_CEILING } from "../src/compile/bound.ts";
 import { FOLD_LIMIT, foldConstants } from "../src/compile/fold.ts";
 import { CANONICAL, type Rewrite, rewrite, SCALAR_CHAINS, SUMS_AS_PRODUCTS } from "../src/compile/rewrite.ts";
 import { cheapest, type Route, routeCandidates } from "../src/compile/routes.ts";
@@ -279,6 +280,50 @@ Deno.test("variants: canonical first, folded, joined, both", () => {
   ]);
   assertEquals(variantsOf(x.relu()).map(({ name }) => name), ["native"]);
   assertEquals(variantsOf(x.adds(1).adds(2)).map(({ name }) => name), ["native", "chains"]);
+});
+
+Deno.test("the bound of activations follows promises, constants and ranges, and is unknown otherwise", () => {
+  const w = af.array([[1, -2], [3, 4], [0.5, 0]], [3, 2]);
+  const t = af.input([1, 2], { maxAbs: 10 }), free = af.input([1, 2]);
+  const linear = (v: af.Tensor): af.Tensor => v.linear(w);
+  const cases: [af.Tensor, number | undefined][] = [
+    [linear(t), 10],
+    [linear(free), undefined],
+    [linear(free.sigmoid()), 1],
+    [linear(free.relu6().muls(-3).adds(1)), 19],
+    [linear(free.clip(-7, 3)), 7],
+    [linear(t.add(free.tanh())), 11],
+    [linear(t.mul(t)), 100],
+    [linear(t.relu().reshape(2).reshape(1, 2)), 10],
+    [linear(linear(t).sliceBySize([0, 0], [1, 2])), 70], // rows sum to 3, 7 and 0.5
+    [linear(free.sigmoid()).add(linear(free.exp())), undefined],
+    [free.exp(), 0],
+    [t.reshape(2, 1).bmm(t), 10],
+  ];
+  for (const [graph, bound] of cases) assertEquals(activationBound(graph), bound);
+});
+
+Deno.test("int8 weights: level 1 takes them where the estimate gains and the bound allows, tune where they measure so", () => {
+  const weight = af.array(new Random(2).normals(2048 * 2048, 0.02), [2048, 2048]);
+  const graph = (maxAbs?: number): af.Tensor => af.input([1, 2048], { maxAbs }).linear(weight);
+  assertEquals(cheapestVariant(graph(100)).name, "int8");
+  assertEquals(cheapestVariant(graph(INT8_CEILING)).name, "int8");
+  assertEquals(cheapestVariant(graph(INT8_CEILING + 2)).name, "native");
+  assertEquals(cheapestVariant(graph()).name, "native");
+  assertMatch(af.explain(graph(100), { opt: 1 }), /constexpr_affine_dequantize/);
+  assert(!af.explain(graph(), { opt: 1 }).includes("constexpr"));
+  const feed = new Random(4).normals(2048);
+  using plain = af.compile(graph(100), { opt: 0 });
+  using small = af.compile(graph(100), { opt: 1 });
+  using asked = af.compile(graph(100), { int8: true });
+  assertEquals(small.run(feed).data, asked.run(feed).data);
+  const a = plain.run(feed).data, b = small.run(feed).data;
+  const norm = (f: (i: number) => number): number => Math.sqrt(a.reduce((sum, _, i) => sum + f(i) ** 2, 0));
+  const error = norm((i) => a[i]! - b[i]!) / norm((i) => a[i]!);
+  assert(error > 0 && error < 0.02, String(error));
+  const { model, trials } = af.tune(graph(), { repetitions: 2, warmUp: 0, store: false });
+  model.release();
+  assertEquals(trials.map(({ name, lossless }) => [name, lossless]), [["native", true], ["int8", false]]);
 });
 
 Deno.test("tune measures, keeps the decision, and finds it again", () => {

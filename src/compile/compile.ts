@@ -8,17 +8,25 @@ import { openDevice } from "../../ffi/device.ts";
 import { ArgumentError, UnsupportedOpError } from "../errors.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import { topologicalOrder } from "../graph/topo.ts";
+import type { Compressor } from "../mil/compress.ts";
 import { estimate } from "../targets/cost.ts";
 import { warnSlices } from "../targets/divergence.ts";
 import { requireFit } from "../targets/preflight.ts";
 import { familyOf, supportsMil, type Target } from "../targets/targets.ts";
 import { warn } from "../warnings.ts";
-import { build, computed, Stages } from "./build.ts";
+import { build, type BuildJob, computed, Stages } from "./build.ts";
 import { checkCompression, COMPRESSION_OPTIONS, type CompressionOptions, compressorOf } from "./compression.ts";
 import { Model } from "./model.ts";
 import { MultiModel } from "./multi_model.ts";
 import { signalPrecision } from "./precision.ts";
-import { cheapestRoutes, cheapestVariant, chooseMeasured, type TuneOptions, type TuneTrial } from "./tune.ts";
+import {
+  cheapestRoutes,
+  cheapestVariant,
+  chooseMeasured,
+  type TuneOptions,
+  type TuneTrial,
+  type Variant,
+} from "./tune.ts";
 
 /**
  * How much is done to a graph before it is compiled:
@@ -26,7 +34,8 @@ import { cheapestRoutes, cheapestVariant, chooseMeasured, type TuneOptions, type
  * - `0`: nothing, the program text is that of the graph as written;
  * - `"routes"`: what changes nothing is dropped (a reshape of a reshape, a factor 1, ..), and of operations that have two
  *   forms the cheaper one is taken. Every value stays the same;
- * - `1`: also constants are folded and chains of scalar factors or terms joined, when the estimate says it is no slower;
+ * - `1`: also constants are folded, chains of scalar factors or terms joined, and weights written as int8 where the values
+ *   that meet them are known to be small enough (`maxAbs` of inputs says so), each when the estimate says it is no slower;
  * - `2` or `"max"`: the variants are measured on the device, see {@linkcode tune}.
  */
 export type OptLevel = 0 | 1 | 2 | "max" | "routes";
@@ -109,6 +118,7 @@ function signalFloor(call: string, out: Tensor): void {
 }
 
 function checkGraph(call: string, outs: readonly Tensor[]): void {
+  if (!Array.isArray(outs)) throw new ArgumentError(`${call}: expected a list of tensors`);
   if (outs.length === 0) throw new ArgumentError(`${call}: no outputs given`);
   if (!topologicalOrder(outs).some((node) => node.op === "input")) {
     throw new ArgumentError(
@@ -134,16 +144,23 @@ export interface ChosenGraph {
   readonly root: Tensor;
   /** What is compiled for it. */
   readonly chosen: Tensor;
+  /** What writes its weights; fp16 without. */
+  readonly compressor?: Compressor;
   /** Capability family it is written for. */
   readonly family: number;
 }
 
 /** The graph that an unmeasured level compiles. */
-const REWRITES: Readonly<Record<string, (root: Tensor) => Tensor>> = {
-  "0": (root) => root,
-  "1": (root) => cheapestVariant(root).root,
-  routes: cheapestRoutes,
+const REWRITES: Readonly<Record<string, (root: Tensor) => Pick<Variant, "root" | "int8">>> = {
+  "0": (root) => ({ root, int8: false }),
+  "1": cheapestVariant,
+  routes: (root) => ({ root: cheapestRoutes(root), int8: false }),
 };
+
+/** What writes the weights of a form: compressed as the options say, or as the form was chosen. */
+function compressorFor(options: CompileOptions, int8: boolean, family: number): Compressor | undefined {
+  return compressorOf(int8 ? { int8 } : options, family);
+}
 
 /**
  * The graph a compile with these options would write, without writing it and without warnings about it.
@@ -166,7 +183,8 @@ export function chooseGraph(call: string, out: Tensor, options: CompileOptions):
   }
   const root = computed(out);
   const family = gate(call, [root], target);
-  return { root, chosen: computed(level(root)), family };
+  const { root: chosen, int8 } = level(root);
+  return { root, chosen: computed(chosen), compressor: compressorFor(options, int8, family), family };
 }
 
 /**
@@ -201,8 +219,8 @@ export function compile(out: Tensor, options: CompileOptions = {}): Model {
   stages.end("check");
   const chosen = REWRITES[compress ? 0 : opt]!(root);
   stages.end("rewrite");
-  const compressor = compressorOf(options, family), encoder = compressor?.encode;
-  const model = new Model(build({ asked: [out], roots: [computed(chosen)], family, buildDir, stages, encoder }));
+  const compressor = compressorFor(options, chosen.int8, family), encoder = compressor?.encode;
+  const model = new Model(build({ asked: [out], roots: [computed(chosen.root)], family, buildDir, stages, encoder }));
   compressor?.report("compile");
   return model;
 }
@@ -211,7 +229,7 @@ export function compile(out: Tensor, options: CompileOptions = {}): Model {
 export interface Tuned {
   /** The model, to be released when it is no longer needed. */
   readonly model: Model;
-  /** Name of the variant it was made from: `native`, `fold`, `chains`, .. */
+  /** Name of the variant it was made from: `native`, `fold`, `chains`, `int8`, .. */
   readonly variant: string;
   /** Key of the graph's structure. */
   readonly key: string;
@@ -253,12 +271,17 @@ export function tune(out: Tensor, options: CompileOptions & TuneOptions = {}): T
   const stages = new Stages();
   const { root, family } = prepare("tune", out, rest);
   stages.end("check");
-  const measured = (variant: Tensor): Model => new Model(build({ asked: [out], roots: [computed(variant)], family }));
+  const job = (variant: Variant): BuildJob => ({
+    asked: [out],
+    roots: [computed(variant.root)],
+    family,
+    encoder: compressorFor({}, variant.int8, family)?.encode,
+  });
   const settings = { budget, repetitions, warmUp, tolerance, store };
-  const { winner, ...tuning } = chooseMeasured("tune", root, (variant) => measured(variant.root), settings);
+  const { winner, ...tuning } = chooseMeasured("tune", root, (variant) => new Model(build(job(variant))), settings);
   stages.end("measure");
-  const job = { asked: [out], roots: [computed(winner.root)], family, buildDir: rest.buildDir, stages };
-  return { ...tuning, variant: winner.name, model: new Model(build(job)) };
+  const model = new Model(build({ ...job(winner), buildDir: rest.buildDir, stages }));
+  return { ...tuning, variant: winner.name, model };
 }
 
 /**

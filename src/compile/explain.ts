@@ -13,7 +13,6 @@ import { estimate } from "../targets/cost.ts";
 import { archForFamily } from "../targets/targets.ts";
 import { writeProgram } from "./cache.ts";
 import { chooseGraph, type CompileOptions } from "./compile.ts";
-import { compressorOf } from "./compression.ts";
 import { CANONICAL, rewrite } from "./rewrite.ts";
 
 function portList(ports: readonly MilPort[]): string {
@@ -53,9 +52,8 @@ function rewrites(root: Tensor): string {
  * @throws {DataError} The program's directory is not writable.
  */
 export function explain(out: Tensor, options: CompileOptions = {}): string {
-  const { root, chosen, family } = chooseGraph("explain", out, options);
+  const { root, chosen, compressor, family } = chooseGraph("explain", out, options);
   const { opt = "routes", compress, buildDir } = options;
-  const compressor = compressorOf(options, family);
   const mil = emitMil([chosen], { family, encoder: compressor?.encode });
   compressor?.report("explain");
   const { dir, milPath } = writeProgram(mil.text, mil.weights, buildDir);

@@ -14,29 +14,39 @@ import type { Tensor } from "../graph/tensor.ts";
 import { topologicalOrder } from "../graph/topo.ts";
 import { Random } from "../random.ts";
 import { estimate } from "../targets/cost.ts";
+import { activationBound, INT8_CEILING } from "./bound.ts";
 import { foldConstants } from "./fold.ts";
 import { CANONICAL, rewrite, SCALAR_CHAINS } from "./rewrite.ts";
 import { cheapest, routeCandidates } from "./routes.ts";
 
 /** One way to write a graph. */
 export interface Variant {
-  /** What was done: `native`, `route:<node>`, `fold`, `chains`, joined by `+`. */
+  /** What was done: `native`, `route:<node>`, `fold`, `chains`, `int8`, joined by `+`. */
   readonly name: string;
   /** The graph. */
   readonly root: Tensor;
   /** Whether the results stay the same, bit for bit. */
   readonly lossless: boolean;
+  /** Whether the weights of products are written as int8. */
+  readonly int8: boolean;
   /** Estimated microseconds. */
   readonly estimate: number;
 }
 
 /** Microseconds by which graphs are compared: the original's formulas without a target, so that its decisions are kept. */
-function cost(root: Tensor): number {
-  return estimate(root, { model: "original" });
+function cost(root: Tensor, int8 = false): number {
+  return estimate(root, { model: "original", int8 });
 }
 
-function estimated(name: string, root: Tensor, lossless: boolean): Variant {
-  return { name, root, lossless, estimate: cost(root) };
+function estimated(name: string, root: Tensor, lossless: boolean, int8 = false): Variant {
+  return { name, root, lossless, int8, estimate: cost(root, int8) };
+}
+
+/** Whether a graph has weights that can be int8. */
+function hasWeights(root: Tensor): boolean {
+  return topologicalOrder([root]).some(({ op, attrs }) =>
+    (op === "matmul" || op === "conv") && attrs.weight instanceof NDArray
+  );
 }
 
 /**
@@ -56,7 +66,8 @@ function joined(first: string, second: string): string {
 }
 
 /**
- * All variants of a graph: its routes, and each of them with constants folded, with chains of scalars joined, with both.
+ * All variants of a graph: its routes, and each of them with constants folded, with chains of scalars joined, with both;
+ * and each of these with int8 weights.
  *
  * @param out The value to compute.
  * @returns The variants, first the canonical form of the graph itself.
@@ -73,7 +84,9 @@ export function variantsOf(out: Tensor): Variant[] {
     const both = joined(folded.count > 0 ? joined(name, "fold") : name, "chains");
     variants.push(estimated(both, chains, false));
   }
-  return variants;
+  if (!hasWeights(canonical)) return variants;
+  const quantized = variants.map(({ name, root }) => estimated(joined(name, "int8"), root, false, true));
+  return [...variants, ...quantized];
 }
 
 /** Lossless variants first, each group by estimate; of equal ones the one with fewer operations, then the earlier. */
@@ -85,13 +98,16 @@ function ranked(variants: readonly Variant[]): Variant[] {
 }
 
 /**
- * The variant with the lowest estimate; of equal ones the smallest graph. Nothing is measured.
+ * The variant with the lowest estimate; of equal ones the smallest graph. Nothing is measured, so int8 weights are only
+ * taken when no activation that meets them can be larger than int8 weights allow.
  *
  * @param out The value to compute.
  * @returns The variant.
  */
 export function cheapestVariant(out: Tensor): Variant {
-  return ranked(variantsOf(out)).reduce((best, next) => {
+  const bound = activationBound(out);
+  const safe = bound !== undefined && bound <= INT8_CEILING;
+  return ranked(variantsOf(out).filter(({ int8 }) => safe || !int8)).reduce((best, next) => {
     if (next.estimate !== best.estimate) return next.estimate < best.estimate ? next : best;
     return topologicalOrder([next.root]).length < topologicalOrder([best.root]).length ? next : best;
   });
