@@ -245,6 +245,11 @@ function valueOf(node: Tensor, inputs: Arr[], feeds: Feeds): Arr {
     if (!value) throw new Error(`reference: input [${node.shape}] has no value`);
     return arr(node.shape, value);
   }
+  return applyRule(node, inputs);
+}
+
+/** Value of a node that is not an input, from the values of its operands. */
+export function applyRule(node: Tensor, inputs: Arr[]): Arr {
   const rule = RULES[node.op];
   if (!rule) throw new Error(`reference: no formula for op '${node.op}'`);
   const value = rule(inputs, node.attrs, node.shape);

@@ -90,6 +90,9 @@ export abstract class Runner {
    */
   runInto(inputs: readonly TensorData[], outputs: readonly (Float32Array | Float16Array)[]): void {
     this.#checkIdle("runInto");
+    if (!Array.isArray(inputs) || !Array.isArray(outputs)) {
+      throw new ArgumentError("runInto: expected a list of inputs and a list of output buffers");
+    }
     this.#checkCount(inputs.length);
     if (outputs.length !== this.outputs.length) {
       throw new ArgumentError(`expected ${this.outputs.length} output buffer(s), got ${outputs.length}`);

@@ -6,11 +6,11 @@
  */
 
 import { ArgumentError, ShapeError } from "../errors.ts";
-import { checkInteger } from "../graph/check.ts";
+import { checkInteger, checkRecord } from "../graph/check.ts";
 import { concat, split } from "../graph/functions.ts";
 import { NDArray, type TensorData } from "../graph/ndarray.ts";
 import { broadcastShapes, checkRank, sameShape, show } from "../graph/shape.ts";
-import { constant, type Operand, Tensor } from "../graph/tensor.ts";
+import { checkTensor, constant, type Operand, Tensor } from "../graph/tensor.ts";
 import { causalMask } from "./softmax.ts";
 
 /**
@@ -87,6 +87,7 @@ export interface AttentionWeights {
 }
 
 function multiHead(op: string, x: Tensor, context: Tensor, w: AttentionWeights, heads: number, tiles: number): Tensor {
+  checkRecord(op, "weights", w);
   checkRank(op, "x", x.shape, 2, "[S, D]");
   checkRank(op, "the context", context.shape, 2, "[T, D]");
   const q = x.linear(w.wq, w.bq);
@@ -116,6 +117,7 @@ function multiHead(op: string, x: Tensor, context: Tensor, w: AttentionWeights, 
  * ```
  */
 export function mha(x: Tensor, weights: AttentionWeights, heads: number): Tensor {
+  checkTensor("mha", "x", x);
   return multiHead("mha", x, x, weights, heads, attentionTiles(x.shape[0] ?? 1));
 }
 
@@ -134,6 +136,8 @@ export function mha(x: Tensor, weights: AttentionWeights, heads: number): Tensor
  * ```
  */
 export function crossAttention(x: Tensor, context: Tensor, weights: AttentionWeights, heads: number): Tensor {
+  checkTensor("crossAttention", "x", x);
+  checkTensor("crossAttention", "the context", context);
   const [queries, keys] = [x.shape[0] ?? 1, context.shape[0] ?? 1];
   const tiles = queries >= 768 && keys >= 512 ? attentionTiles(queries) : 1;
   return multiHead("crossAttention", x, context, weights, heads, tiles);
@@ -165,7 +169,8 @@ export interface SdpaOptions {
  * ```
  */
 export function sdpa(q: Tensor, k: Tensor, v: Tensor, options: SdpaOptions = {}): Tensor {
-  const { scale, isCausal = false, attnMask = null } = options;
+  for (const [label, value] of [["q", q], ["k", k], ["v", v]] as const) checkTensor("sdpa", label, value);
+  const { scale, isCausal = false, attnMask = null } = checkRecord("sdpa", "options", options);
   checkRank("sdpa", "q", q.shape, 4, "[N, heads, S, D]");
   checkRank("sdpa", "k", k.shape, 4, "[N, heads, T, D]");
   const [N, heads, queries, columns] = q.shape as [number, number, number, number];

@@ -4,7 +4,9 @@
  * @module
  */
 
-import { ShapeError } from "../errors.ts";
+import { ArgumentError, ShapeError } from "../errors.ts";
+import { checkInteger } from "../graph/check.ts";
+import { MAX_EXTENT } from "../graph/limits.ts";
 import { NDArray } from "../graph/ndarray.ts";
 import { normalizeAxes, show } from "../graph/shape.ts";
 import { apply, type Axes, type Tensor } from "../graph/tensor.ts";
@@ -52,12 +54,17 @@ export function logSoftmax(x: Tensor, axis = -1): Tensor {
  * @param rows Positions that look.
  * @param columns Positions looked at (default: as many). With more columns than rows, the last row sees all.
  * @returns `[rows, columns]`, to be added to scores.
+ * @throws {ArgumentError} when an extent is not an integer from 1 to the largest of a tensor.
  * @example
  * ```ts
  * causalMask(2).toNested(); // [[0, -10000], [0, 0]]
  * ```
  */
 export function causalMask(rows: number, columns: number = rows): NDArray {
+  for (const [label, extent] of [["rows", rows], ["columns", columns]] as const) {
+    if (checkInteger("causalMask", label, extent, 1) <= MAX_EXTENT) continue;
+    throw new ArgumentError(`causalMask: ${label} is ${extent}; a tensor has at most ${MAX_EXTENT} per axis`);
+  }
   const data = new Float32Array(rows * columns);
   for (let row = 0; row < rows; row++) {
     const last = row + columns - rows;

@@ -34,6 +34,20 @@ export function checkInteger(op: string, label: string, value: number, least: nu
 }
 
 /**
+ * Checks an argument that is an object with named parts.
+ *
+ * @param op Operation named in the message.
+ * @param label What the object is.
+ * @param value The argument.
+ * @returns `value`.
+ * @throws {ArgumentError} when it is something else.
+ */
+export function checkRecord<T extends object>(op: string, label: string, value: T): T {
+  if (typeof value === "object" && value !== null && !Array.isArray(value)) return value;
+  throw new ArgumentError(`${op}: ${label} must be an object, got ${describe(value)}`);
+}
+
+/**
  * Checks a scalar argument.
  *
  * @param op Operation named in the message.

@@ -5,9 +5,10 @@
  */
 
 import { ArgumentError } from "../errors.ts";
+import { checkRecord } from "./check.ts";
 import { type TensorData, weightArray } from "./ndarray.ts";
 import type { Shape } from "./shape.ts";
-import { apply, input, type Operand, Tensor } from "./tensor.ts";
+import { apply, checkTensor, input, type Operand, Tensor } from "./tensor.ts";
 
 /** Options of {@linkcode conv} and {@linkcode convTranspose}. */
 export interface ConvOptions {
@@ -24,12 +25,12 @@ export interface ConvOptions {
 }
 
 function convolve(op: string, label: string, x: Tensor, weight: TensorData, options: ConvOptions): Tensor {
-  const { stride = 1, pad = 0, dilation = 1, groups = 1, bias = null } = options;
+  const { stride = 1, pad = 0, dilation = 1, groups = 1, bias = null } = checkRecord(label, "options", options);
   return apply(op, [x], {
     weight: weightArray(label, "weight", weight),
     bias: bias === null ? null : weightArray(label, "bias", bias),
     stride,
-    pad: typeof pad === "number" ? [pad, pad, pad, pad] : [...pad],
+    pad: Array.isArray(pad) ? [...pad] : [pad, pad, pad, pad],
     dilation,
     groups,
   });
@@ -138,6 +139,7 @@ export function split(x: Tensor, numSplits: number, axis = 0): Tensor[] {
  * ```
  */
 export function maximum(a: Tensor, b: Operand): Tensor {
+  checkTensor("maximum", "a", a);
   return a.maximum(b);
 }
 
@@ -153,6 +155,7 @@ export function maximum(a: Tensor, b: Operand): Tensor {
  * ```
  */
 export function minimum(a: Tensor, b: Operand): Tensor {
+  checkTensor("minimum", "a", a);
   return a.minimum(b);
 }
 
@@ -198,7 +201,7 @@ export interface ImageInputOptions {
  * ```
  */
 export function imageInput(shape: Shape, options: ImageInputOptions = {}): Tensor {
-  const { scale = 1 / 255, bias = 0 } = options;
+  const { scale = 1 / 255, bias = 0 } = checkRecord("imageInput", "options", options);
   const perChannel = (label: string, values: readonly number[]): TensorData => {
     if (shape.length !== 4 || values.length !== shape[1]) {
       throw new ArgumentError(

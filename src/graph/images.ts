@@ -4,6 +4,7 @@
  * @module
  */
 
+import { checkRecord } from "./check.ts";
 import { type TensorData, weightArray } from "./ndarray.ts";
 import { apply, type Tensor } from "./tensor.ts";
 import { ArgumentError } from "../errors.ts";
@@ -36,7 +37,7 @@ export interface BatchNorm {
  * ```
  */
 export function batchNorm(x: Tensor, norm: BatchNorm): Tensor {
-  const { gamma, beta, mean, variance, eps = 1e-5 } = norm;
+  const { gamma, beta, mean, variance, eps = 1e-5 } = checkRecord("batchNorm", "norm", norm);
   return apply("batch_norm", [x], {
     gamma: weightArray("batchNorm", "gamma", gamma),
     beta: weightArray("batchNorm", "beta", beta),
@@ -93,7 +94,7 @@ export interface LocalResponseNormOptions {
  * ```
  */
 export function localResponseNorm(x: Tensor, options: LocalResponseNormOptions = {}): Tensor {
-  const { size = 5, alpha = 1e-4, beta = 0.75, k = 1 } = options;
+  const { size = 5, alpha = 1e-4, beta = 0.75, k = 1 } = checkRecord("localResponseNorm", "options", options);
   return apply("local_response_norm", [x], { size, alpha, beta, k });
 }
 
@@ -118,7 +119,8 @@ export interface BilinearOptions {
  * ```
  */
 export function upsampleBilinear(x: Tensor, scale = 2, options: BilinearOptions = {}): Tensor {
-  return apply("upsample_bilinear", [x], { scale, alignCorners: options.alignCorners ?? false });
+  const { alignCorners = false } = checkRecord("upsampleBilinear", "options", options);
+  return apply("upsample_bilinear", [x], { scale, alignCorners });
 }
 
 /**
@@ -154,7 +156,8 @@ export function resizeNearestNeighbor(x: Tensor, height: number, width: number):
  * ```
  */
 export function resizeBilinear(x: Tensor, height: number, width: number, options: BilinearOptions = {}): Tensor {
-  return apply("resize_bilinear", [x], { height, width, alignCorners: options.alignCorners ?? false });
+  const { alignCorners = false } = checkRecord("resizeBilinear", "options", options);
+  return apply("resize_bilinear", [x], { height, width, alignCorners });
 }
 
 /**
@@ -182,7 +185,8 @@ export function affine(
   options: BilinearOptions = {},
 ): Tensor {
   const matrix = weightArray("affine", "transform", transform);
-  return apply("affine", [x], { transform: matrix, height, width, alignCorners: options.alignCorners ?? false });
+  const { alignCorners = false } = checkRecord("affine", "options", options);
+  return apply("affine", [x], { transform: matrix, height, width, alignCorners });
 }
 
 /**
@@ -287,7 +291,7 @@ const NATIVE_EINSUM = "nchw,nwhu->nchu";
  * ```
  */
 export function einsumNative(equation: string, a: Tensor, b: TensorData): Tensor {
-  if (equation.replaceAll(" ", "") !== NATIVE_EINSUM) {
+  if (typeof equation !== "string" || equation.replaceAll(" ", "") !== NATIVE_EINSUM) {
     throw new ArgumentError(`einsumNative: the device has ${NATIVE_EINSUM} only, not ${equation}; use einsum`);
   }
   return apply("einsum", [a], { weight: weightArray("einsumNative", "b", b) });

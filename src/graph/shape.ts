@@ -5,6 +5,7 @@
  */
 
 import { ShapeError } from "../errors.ts";
+import { describe } from "./check.ts";
 import { MAX_EXTENT, MAX_RANK } from "./limits.ts";
 
 /** Extents of a tensor, outermost first. Rank 0 is `[]`. */
@@ -118,6 +119,7 @@ export function normalizeAxis(op: string, axis: number, shape: Shape | number): 
  * @throws {ShapeError} when an axis does not exist or appears twice.
  */
 export function normalizeAxes(op: string, axes: readonly number[], shape: Shape | number): number[] {
+  if (!Array.isArray(axes)) throw new ShapeError(`${op}: axes must be a list of integers, got ${describe(axes)}`);
   const result = axes.map((axis) => normalizeAxis(op, axis, shape));
   if (new Set(result).size !== result.length) {
     throw new ShapeError(`${op}: axes ${show(axes)} name an axis twice`);

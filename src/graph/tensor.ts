@@ -4,8 +4,9 @@
  * @module
  */
 
-import { ArgumentError, DtypeError, UnsupportedOpError } from "../errors.ts";
+import { ArgumentError, DtypeError, ShapeError, UnsupportedOpError } from "../errors.ts";
 import { OPS } from "../ops/all.ts";
+import { checkRecord, describe } from "./check.ts";
 import type { Dtype, PortDtype } from "./dtype.ts";
 import { NDArray, type TensorData, transposeLast, weightArray } from "./ndarray.ts";
 import type { OpDef } from "./op.ts";
@@ -819,7 +820,7 @@ export class Tensor {
    * @throws {ShapeError} when the window is larger than the image with its border.
    */
   maxPool(kernel: number, options: PoolOptions = {}): Tensor {
-    const { stride, pad = 0, ceilMode = false } = options;
+    const { stride, pad = 0, ceilMode = false } = checkRecord("maxPool", "options", options);
     return apply("max_pool", [this], { kernel, stride: stride || kernel, pad, ceilMode });
   }
 
@@ -831,7 +832,7 @@ export class Tensor {
    * @throws {ShapeError} when the window is larger than the image with its border.
    */
   avgPool(kernel: number, options: AvgPoolOptions = {}): Tensor {
-    const { stride, pad = 0, ceilMode = false, excludePad = false } = options;
+    const { stride, pad = 0, ceilMode = false, excludePad = false } = checkRecord("avgPool", "options", options);
     return apply("avg_pool", [this], { kernel, stride: stride || kernel, pad, ceilMode, excludePad });
   }
 
@@ -1018,6 +1019,7 @@ const WAY_OUT: Readonly<Partial<Record<Dtype, string>>> = {
 export function apply(name: string, inputs: readonly Tensor[], args: Record<string, unknown> = {}): Tensor {
   const op = lookup(name);
   const arity = op.arity ?? 1;
+  if (!Array.isArray(inputs)) throw new ArgumentError(`${name}: expected a list of tensors, got ${describe(inputs)}`);
   if (arity === "any" ? inputs.length === 0 : inputs.length !== arity) {
     throw new ArgumentError(
       `${name}: ${inputs.length} operands given; expected ${arity === "any" ? "1 or more" : arity}`,
@@ -1038,6 +1040,9 @@ export function apply(name: string, inputs: readonly Tensor[], args: Record<stri
 }
 
 function listed(axes: Axes): readonly number[] {
+  if (typeof axes !== "number" && !Array.isArray(axes)) {
+    throw new ShapeError(`axes must be an integer or a list of integers, got ${describe(axes)}`);
+  }
   return typeof axes === "number" ? [axes] : axes;
 }
 
@@ -1045,9 +1050,21 @@ function reduce(op: string, x: Tensor, axes: Axes | undefined, options: ReduceOp
   if (axes === undefined && x.rank === 0) return reduce(op, x.reshape([1]), 0, { keepDims: false });
   const list = axes === undefined ? x.shape.map((_, axis) => axis) : listed(axes);
   const kept = apply(op, [x], { axes: list });
-  if (options.keepDims ?? true) return kept;
+  if (checkRecord(op, "options", options).keepDims ?? true) return kept;
   const reduced = kept.attrs.axes as readonly number[];
   return kept.reshape(kept.shape.filter((_, axis) => !reduced.includes(axis)));
+}
+
+/**
+ * Checks that an argument is a tensor.
+ *
+ * @param op Operation named in the message.
+ * @param label What the tensor is.
+ * @param value The argument.
+ * @throws {ArgumentError} when it is something else.
+ */
+export function checkTensor(op: string, label: string, value: unknown): void {
+  if (!(value instanceof Tensor)) throw new ArgumentError(`${op}: ${label} must be a Tensor, got ${describe(value)}`);
 }
 
 /** A tensor as it is; numbers as a baked constant. */

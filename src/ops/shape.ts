@@ -148,6 +148,9 @@ export const SHAPE_OPS: readonly OpDef[] = [
     attrs: { begin: "first index per axis", size: "extents of the window" },
     infer([x], { begin, size }) {
       const { shape } = x!;
+      if (!Array.isArray(begin) || !Array.isArray(size)) {
+        throw new ShapeError("slice_by_size: begin and size must be lists with one integer per axis");
+      }
       if (begin.length !== shape.length || size.length !== shape.length) {
         throw new ShapeError(
           `slice_by_size: begin ${show(begin)} and size ${show(size)} must have one entry per axis of ${show(shape)}`,
@@ -196,8 +199,12 @@ export const SHAPE_OPS: readonly OpDef[] = [
     attrs: { reps: "copies per axis" },
     infer([x], { reps }) {
       const { shape } = x!;
-      if (reps.length !== shape.length) {
-        throw new ShapeError(`tile: reps ${show(reps)} must have one entry per axis of ${show(shape)}`);
+      if (!Array.isArray(reps) || reps.length !== shape.length) {
+        throw new ShapeError(
+          `tile: reps ${Array.isArray(reps) ? show(reps) : String(reps)} must have one entry per axis of ${
+            show(shape)
+          }`,
+        );
       }
       reps.forEach((rep, axis) => checkInteger("tile", `reps[${axis}]`, rep, 1));
       return { shape: shape.map((extent, axis) => extent * reps[axis]!), attrs: { reps: [...reps] } };

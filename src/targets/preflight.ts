@@ -4,7 +4,7 @@
  * @module
  */
 
-import { ShapeError, UnsupportedOpError } from "../errors.ts";
+import { ArgumentError, ShapeError, UnsupportedOpError } from "../errors.ts";
 import { NDArray } from "../graph/ndarray.ts";
 import { type Shape, show } from "../graph/shape.ts";
 import type { Tensor } from "../graph/tensor.ts";
@@ -72,6 +72,7 @@ function preOrder(outs: readonly Tensor[]): Tensor[] {
   const stack = [...outs].reverse();
   for (let node = stack.pop(); node !== undefined; node = stack.pop()) {
     if (order.has(node)) continue;
+    if (!Array.isArray(node?.inputs)) throw new ArgumentError("preflight: expected a tensor or a list of tensors");
     order.add(node);
     stack.push(...node.inputs);
   }
@@ -178,7 +179,7 @@ function toEntry(node: Tensor, family: number, wide: boolean): PreflightEntry {
  * @param out The value to compute, or several.
  * @param target Compiler target such as `h13`, or a family number.
  * @returns The nodes by status, and whether the graph fits.
- * @throws {ArgumentError} The target is not known.
+ * @throws {ArgumentError} The target is not known, or a value is not a tensor.
  */
 export function preflight(out: Tensor | readonly Tensor[], target: Target): Preflight {
   const family = familyOf(target);

@@ -58,7 +58,7 @@ export const FAMILIES: readonly Family[] = FAMILY_ROWS.map(({ family, name }) =>
  * @throws {ArgumentError} The name is unknown. (The vendor's compiler would silently use the host's target.)
  */
 export function familyOfArch(arch: string): number {
-  const name = arch.trim().toLowerCase();
+  const name = typeof arch === "string" ? arch.trim().toLowerCase() : String(arch);
   const row = TARGET_ROWS.find((row) => row.arch === name);
   if (row !== undefined && row.family !== null) return row.family;
   const known = TARGET_ROWS.filter(({ family }) => family !== null && family >= MIN_FAMILY).map((row) => row.arch);
