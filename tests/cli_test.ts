@@ -415,7 +415,9 @@ Deno.test("cli doctor: a missing library is named, and is status 1", async () =>
   const { ok, checks } = JSON.parse(out);
   const status = Object.fromEntries(checks.map(({ check, status }: Record<string, string>) => [check, status]));
   assertEquals([ok, status.system, status.device, status.relu], [false, "ok", "failed", "failed"]);
-  assertMatch(checks.find(({ check }: { check: string }) => check === "device").detail, /ANEFORGE_SHIM/);
+  const detail = (name: string): string => checks.find(({ check }: { check: string }) => check === name).detail;
+  assertMatch(detail("device"), /ANEFORGE_SHIM/);
+  assertEquals(detail("relu"), "as for device");
 });
 
 Deno.test("cli: a reader that stops early is no failure", async () => {

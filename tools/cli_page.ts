@@ -88,9 +88,12 @@ const INTRO = `
 \`deno task aneforge COMMAND\` in a checkout; without one, straight from the module:
 
 \`\`\`sh
-deno run -A jsr:@aneforge/core/cli doctor
-deno install -g -A -n aneforge jsr:@aneforge/core/cli # from then on: aneforge doctor
+deno run jsr:@aneforge/core/cli ops --chip M1
+deno install -g -A -n aneforge jsr:@aneforge/core/cli # from then on: aneforge ops --chip M1
 \`\`\`
+
+The device's libraries are built from files, not from addresses: where the module is not a checkout, the commands that use a
+device need \`ANEFORGE_SHIM\`, a directory with libraries built by \`deno task build\` elsewhere.
 
 Every command takes \`--json\`, \`--width N\` and \`--help\`. Tables are as wide as the terminal, or 100 columns where there is
 none; long cells go on in the next line. Numbers that are not finite are text in JSON: \`"Infinity"\`, \`"NaN"\`. Colours

@@ -212,6 +212,14 @@ function examine([check, look]: (typeof CHECKS)[number]): Finding {
   }
 }
 
+/** A failure that was reported already is named only. */
+function shortened(findings: readonly Finding[]): Finding[] {
+  return findings.map((finding) => {
+    const first = findings.find(({ detail }) => detail === finding.detail)!;
+    return first === finding || first.status !== "failed" ? finding : { ...finding, detail: `as for ${first.check}` };
+  });
+}
+
 function print(out: Output, findings: readonly Finding[]): void {
   out.line(`aneforge ${VERSION}, ${RUNTIME}`);
   out.table([
@@ -232,7 +240,7 @@ export const doctor = defineCommand({
   options: {},
   run(_, out) {
     const restore = silence("dispatch-floor");
-    const findings = CHECKS.map(examine);
+    const findings = shortened(CHECKS.map(examine));
     restore();
     const healthy = findings.every(({ status }) => status !== "failed");
     if (out.json) out.object({ version: VERSION, runtime: RUNTIME, ok: healthy, checks: findings });

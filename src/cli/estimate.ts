@@ -5,6 +5,7 @@
  */
 
 import { estimate as estimateUs, estimateProvenance, roofline, type RooflineRow } from "../targets/cost.ts";
+import { DataError } from "../errors.ts";
 import { show } from "../graph/shape.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import type { TargetRow } from "../targets/targets.ts";
@@ -73,6 +74,16 @@ function printEstimates(out: Output, rows: readonly Estimate[]): void {
   ], rows);
 }
 
+/** The charts; their library is no part of anything else. */
+async function loadCharts(): Promise<typeof import("./plot.ts")> {
+  try {
+    return await import("./plot.ts");
+  } catch (cause) {
+    const why = cause instanceof Error ? cause.message : cause;
+    throw new DataError(`--plot: the plotting library cannot be loaded, it comes from npm: ${why}`, { cause });
+  }
+}
+
 async function plot(
   path: string,
   file: string,
@@ -80,7 +91,7 @@ async function plot(
   byOp: boolean,
   outputs: readonly Tensor[],
 ): Promise<void> {
-  const { latencyChart, rooflineChart } = await import("./plot.ts");
+  const { latencyChart, rooflineChart } = await loadCharts();
   const svg = byOp ? await rooflineChart(file, roofline(outputs, rows[0]!.target)) : await latencyChart(file, rows);
   await writeFileAtomic(path, new TextEncoder().encode(svg));
 }

@@ -23,3 +23,20 @@ export async function writeFileAtomic(path: string, bytes: Uint8Array): Promise<
     throw new DataError(`${path} cannot be written: ${(error as Error).message}`, { cause: error });
   }
 }
+
+/**
+ * Finds out before the work, not after it, whether {@linkcode writeFileAtomic} can write a file.
+ *
+ * @param path Where to.
+ * @throws {DataError} When it cannot be written.
+ */
+export async function checkWritable(path: string): Promise<void> {
+  const temporary = `${path}.${Deno.pid}-${crypto.randomUUID().slice(0, 8)}.part`;
+  try {
+    if ((await Deno.stat(path).catch(() => undefined))?.isDirectory) throw new Error("it is a directory");
+    await Deno.writeFile(temporary, new Uint8Array());
+    await Deno.remove(temporary);
+  } catch (error) {
+    throw new DataError(`${path} cannot be written: ${(error as Error).message}`, { cause: error });
+  }
+}

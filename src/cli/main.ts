@@ -3,7 +3,7 @@
  *
  * @example
  * ```sh
- * deno run -A jsr:@aneforge/core/cli doctor
+ * deno run jsr:@aneforge/core/cli ops --chip M1
  * ```
  *
  * @module

@@ -36,6 +36,11 @@ export interface OpNumerics {
   readonly accumulated: number;
 }
 
+/** Sums of the counts of {@linkcode OpNumerics}. */
+export type NumericsTotals = Readonly<
+  Pick<OpNumerics, "products" | "dropped" | "saturated" | "overflowed" | "clamped">
+>;
+
 const COUNTS = ["products", "dropped", "saturated", "overflowed", "clamped"] as const;
 
 /** What a whole program lost; {@linkcode NumericsReport.toString} shows it as a table. */
@@ -43,7 +48,7 @@ export class NumericsReport {
   /** The operations in the order they run. Operations on constants alone are computed beforehand and left out. */
   readonly ops: readonly OpNumerics[];
   /** Sums over the operations. */
-  readonly totals: Readonly<Record<(typeof COUNTS)[number], number>>;
+  readonly totals: Pick<OpNumerics, "products" | "dropped" | "saturated" | "overflowed" | "clamped">;
 
   /**
    * A report of some operations.
