@@ -48,7 +48,7 @@ export { onWarning, silence, WARNING_KINDS, type WarningHandler, type WarningKin
 export { compile, compileMulti, type CompileOptions, type OptLevel, tune, type Tuned } from "./src/compile/compile.ts";
 export type { Compression, CompressionOptions } from "./src/compile/compression.ts";
 export { explain } from "./src/compile/explain.ts";
-export { NumericsReport, numericsReport, type OpNumerics } from "./src/compile/numerics_report.ts";
+export { NumericsReport, numericsReport, type NumericsTotals, type OpNumerics } from "./src/compile/numerics_report.ts";
 export type { TuneOptions, TuneTrial } from "./src/compile/tune.ts";
 export {
   type PrecisionKind,
