@@ -10,7 +10,7 @@ import { Trainer } from "../src/autograd/trainer.ts";
 import { parseSafetensors } from "../src/data/safetensors.ts";
 import { AneforgeError, DataError } from "../src/errors.ts";
 import { parseArgs, usage, UsageError, type ValueOf } from "../src/cli/args.ts";
-import { writeFileAtomic } from "../src/cli/files.ts";
+import { checkWritable, writeFileAtomic } from "../src/cli/files.ts";
 import { accuracyOf, buildMlp, confusion, confusionTable, type Mlp, oneHotRows, pixelRows } from "./lib/mlp.ts";
 import { type DigitData, digitData } from "./lib/mnist.ts";
 import { Progress } from "./lib/progress.ts";
@@ -145,6 +145,8 @@ function makeTrainer(net: Mlp, data: DigitData, { lr, optimizer, seed }: Setting
 
 /** The whole run; returns the exit status. */
 async function run(settings: Settings): Promise<number> {
+  Deno.addSignalListener("SIGINT", () => interrupt.requested = true);
+  if (settings.save !== undefined) await checkWritable(settings.save);
   const out = new Progress(settings.json ? Deno.stderr : Deno.stdout);
   const data = await digitData(settings.data, { note: (text) => out.status(text) });
   out.line(describe(data));
@@ -161,7 +163,6 @@ async function run(settings: Settings): Promise<number> {
     `${data.train.pixels} -> ${hidden} -> 10, batch ${settings.batch}, Adam (${settings.optimizer}) on the ${deviceName} device; ` +
       `compiled in ${compileMs.toFixed(0)} ms`,
   );
-  Deno.addSignalListener("SIGINT", () => interrupt.requested = true);
   const test = pixelRows(data.test);
   trainer.predict(test.subarray(0, data.test.pixels)); // compiles the forward program before the clock runs
   if (loaded) trainer.load(loaded.bytes);

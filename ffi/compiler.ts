@@ -122,8 +122,9 @@ function quote(word: string): string {
   return `'${word.replaceAll("'", `'\\''`)}'`;
 }
 
-/** Shell lines of one job: compile to a private name, rename when done, leave the diagnostics beside it. */
-function jobScript(compiler: Compiler, job: CompileJob, more: readonly string[]): string {
+/** Shell lines of one job: compile to a name of this build (`tag`), rename when done, leave the diagnostics beside it. */
+function jobScript(compiler: Compiler, job: CompileJob, tag: string, more: readonly string[]): string {
+  const part = `${job.object}.${tag}.part`;
   const command = [
     compiler.path,
     ...compiler.args,
@@ -132,10 +133,10 @@ function jobScript(compiler: Compiler, job: CompileJob, more: readonly string[])
     "-c",
     job.source,
     "-o",
-    `${job.object}.part`,
+    part,
   ];
-  const object = quote(job.object);
-  return `${command.map(quote).join(" ")} 2>${object}.log && mv ${object}.part ${object}`;
+  const log = quote(`${job.object}.${tag}.log`);
+  return `${command.map(quote).join(" ")} 2>${log} && mv ${quote(part)} ${quote(job.object)}`;
 }
 
 function run(command: string, args: string[], cwd: string | undefined): { success: boolean; stderr: string } {
@@ -201,12 +202,13 @@ export function compileObjects(compiler: Compiler, jobs: readonly CompileJob[], 
   const lanes: CompileJob[][] = Array.from({ length: width }, () => []);
   jobs.forEach((job, i) => lanes[i % width]!.push(job));
   const flags = options.strict ? ["-Werror"] : [];
+  const tag = `${Deno.pid}-${crypto.randomUUID().slice(0, 8)}`;
   const script = lanes.filter((lane) => lane.length > 0)
-    .map((lane) => `(\n${lane.map((job) => jobScript(compiler, job, flags)).join("\n")}\n) &`).join("\n");
+    .map((lane) => `(\n${lane.map((job) => jobScript(compiler, job, tag, flags)).join("\n")}\n) &`).join("\n");
   const { stderr } = run("/bin/sh", ["-c", `${script}\nwait`], options.cwd);
   const failed = jobs.filter((job) => readableSize(job.object) === undefined);
-  const diagnostics = failed.map((job) => readIfThere(`${job.object}.log`)).join("");
-  for (const job of jobs) removeIfThere(`${job.object}.log`);
+  const diagnostics = failed.map((job) => readIfThere(`${job.object}.${tag}.log`)).join("");
+  for (const job of jobs) removeIfThere(`${job.object}.${tag}.log`);
   if (failed.length === 0) return;
   const names = failed.map((job) => job.source).join(", ");
   throw new DeviceError(

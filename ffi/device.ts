@@ -83,6 +83,7 @@ function hostSettings(): Pick<DeviceInfo, "numerics" | "target" | "family" | "is
     throw new ArgumentError(`ANEFORGE_HOST_THREADS=${threads}: expected a whole number from 1`);
   }
   envChoice("ANEFORGE_HOST_STRICT");
+  envChoice("ANEFORGE_HOST_FUSE");
   const isa = envChoice("ANEFORGE_HOST_ISA");
   return { numerics: envChoice("ANEFORGE_HOST_NUMERICS") ?? "ane", target, family, threads, ...(isa ? { isa } : {}) };
 }

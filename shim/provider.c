@@ -1,8 +1,8 @@
 /* provider.c - opens a provider and resolves the vendor's functions in it.
  *
  * The shim links nothing but the C library. All it uses from there, in all files:
- *   dlopen dlsym dlerror, malloc calloc free, memcpy memset strlen strcmp, snprintf,
- *   pthread_mutex_init pthread_mutex_lock pthread_mutex_unlock,
+ *   dlopen dlsym dlerror dladdr, malloc calloc free, memcpy memset strlen strcmp, snprintf,
+ *   pthread_once, pthread_mutex_init pthread_mutex_lock pthread_mutex_unlock,
  *   pthread_cond_init pthread_cond_wait pthread_cond_broadcast,
  *   and what the compiler adds itself: thread-local storage (_tlv_bootstrap on a Mac, __tls_get_addr elsewhere),
  *   memmove, bzero, strcpy, __stack_chk_fail, __memcpy_chk and the like when it is told to. */
@@ -149,7 +149,15 @@ static af_device *device_load(const char *provider, const char *library) {
   return device;
 }
 
+/* A Worker that is terminated closes this library while af_wait() may still be inside it, so it is never unloaded. */
+static void stay_loaded(void) {
+  Dl_info self;
+  if (dladdr((void *)symbols, &self) && self.dli_fname) dlopen(self.dli_fname, RTLD_NOW | RTLD_NOLOAD | RTLD_NODELETE);
+}
+
 af_device *af_device_open(const char *provider, const char *library) {
+  static pthread_once_t once = PTHREAD_ONCE_INIT;
+  pthread_once(&once, stay_loaded);
   bool ane = provider && strcmp(provider, "ane") == 0;
   if (!ane && (!provider || strcmp(provider, "host") != 0)) {
     AF_FAIL(AF_E_ARGUMENT, "af_device_open: provider is \"%.32s\", known are \"ane\" and \"host\"",

@@ -388,6 +388,12 @@ function reduceCases(): OpCase[] {
     ...along("softmax", axes, (x, axis) => x.softmax(axis), { abs: 2e-3, rel: 1.5e-2 }),
     ...along("l2_norm", axes, (x, axis) => x.l2Norm(axis), { max: 6e-3 }),
     ...affine("rms_norm", (x, gamma) => x.rmsNorm(gamma)),
+    // Every row below the floor of the norm, where it is a division by a constant.
+    { ...affine("rms_norm", (x, gamma) => x.rmsNorm(gamma, 100))[1]!, title: "[3,5] below the floor" },
+    {
+      ...along("l2_norm", [[[3, 5], 1]], (x, axis) => x.l2Norm(axis, 400), { max: 6e-3 })[0]!,
+      title: "below the floor",
+    },
     ...affine("layer_norm", (x, gamma, beta) => x.layerNorm(gamma, beta)),
   ];
 }

@@ -175,6 +175,22 @@ for (const [mode, options] of Object.entries(MODES)) {
   }
 }
 
+for (const [mode, options] of Object.entries(MODES)) {
+  Deno.test(`Trainer (${mode}): a new lr counts from the next step on`, () => {
+    const x = input([1, 1]), target = input([1, 1]), w = parameter([[1]]);
+    using trainer = new Trainer(mse(x.matmul(w), target), [w], { ...options, lr: 0.25 });
+    trainer.data.set(x, Float32Array.of(1));
+    trainer.data.set(target, Float32Array.of(0));
+    const after = [0.25, 0.125].map((lr) => {
+      trainer.lr = lr;
+      trainer.step(); // the gradient is 2 w
+      trainer.sync();
+      return master(w)[0];
+    });
+    assertEquals(after, [0.5, 0.375]);
+  });
+}
+
 const PIXELS = 784, HIDDEN = 64, BATCH = 64, STEPS = 50, LR = 3e-3;
 
 /** Losses of the float64 twin over the same batches. */

@@ -92,7 +92,7 @@ export function softmaxCrossEntropy(logits: Tensor, target: Tensor): CrossEntrop
  * @param logits Scores, row-major.
  * @param target Probabilities, row-major.
  * @param classes Length of a row.
- * @returns The mean loss; NaN when a logit is NaN or a row holds an infinity.
+ * @returns The mean loss; NaN when a logit is NaN or +infinity; infinite when a target falls on a logit of -infinity.
  */
 export function crossEntropyValue(logits: ArrayLike<number>, target: ArrayLike<number>, classes: number): number {
   if (logits.length !== target.length || logits.length % classes !== 0) {

@@ -6,7 +6,7 @@
 
 import { openDevice } from "../../ffi/device.ts";
 import { planText } from "../../ffi/engine.ts";
-import { Program } from "../../ffi/program.ts";
+import { liveProgramCount, MAX_PROGRAMS, Program } from "../../ffi/program.ts";
 import { envNumber, envText } from "../env.ts";
 import { UnsupportedOpError } from "../errors.ts";
 import { isPortDtype, type PortDtype } from "../graph/dtype.ts";
@@ -145,7 +145,8 @@ export function build(job: BuildJob): LoadedProgram {
     const profile = envText("ANEFORGE_PROFILE") !== undefined;
     program = Program.compile({ milPath, cacheDir, inputs, outputs: bySlot(outputs), profile });
   } finally {
-    breaker.record(program !== undefined);
+    // That the device is full says nothing about the program.
+    if (program || liveProgramCount() < MAX_PROGRAMS) breaker.record(program !== undefined);
   }
   job.stages?.end("load");
   report(job, mil, dir, milPath);

@@ -18,6 +18,7 @@
  * @module
  */
 
+import { Buffer } from "node:buffer";
 import { createHash, randomUUID } from "node:crypto";
 import { cacheBase, envNumber, envText, expandHome } from "../env.ts";
 import { DataError } from "../errors.ts";
@@ -61,6 +62,16 @@ function sizeOf(path: string): number {
     return info.isFile ? info.size : -1;
   } catch {
     return -1;
+  }
+}
+
+/** Whether a file has exactly this content; a damaged one must not become a wrong result. */
+function holds(path: string, bytes: Uint8Array): boolean {
+  if (sizeOf(path) !== bytes.length) return false;
+  try {
+    return Buffer.compare(Deno.readFileSync(path), bytes) === 0;
+  } catch {
+    return false;
   }
 }
 
@@ -191,7 +202,7 @@ function keepWithin(written: number): void {
 }
 
 /**
- * Puts a program on disk. In the cache, files of the right size are kept; in an explicit directory they are always
+ * Puts a program on disk. In the cache, files with the right content are kept; in an explicit directory they are always
  * written.
  *
  * @param text Program text.
@@ -208,8 +219,7 @@ export function writeProgram(text: string, weights: Uint8Array, buildDir?: strin
   try {
     Deno.mkdirSync(files.cacheDir, { recursive: true });
     if (buildDir === undefined) touch(dir);
-    kept = buildDir === undefined && sizeOf(files.milPath) === mil.length &&
-      sizeOf(files.weightsPath) === weights.length;
+    kept = buildDir === undefined && holds(files.milPath, mil) && holds(files.weightsPath, weights);
     if (!kept) {
       writeWhole(files.weightsPath, weights);
       writeWhole(files.milPath, mil);

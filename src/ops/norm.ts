@@ -28,6 +28,11 @@ function scaled(g: Tensor, gamma: NDArray): Tensor {
   return g.mul(new NDArray(gamma.data, [1, gamma.size]));
 }
 
+/** `value` where the norm is above its floor, else 0. */
+function above(norm: Tensor, floor: number, value: Tensor): Tensor {
+  return norm.greater(norm.sub(norm).adds(floor)).select(value, value.sub(value));
+}
+
 /**
  * Checks the small number of a normalisation.
  *
@@ -78,12 +83,12 @@ export const NORM_OPS: readonly OpDef[] = [
       const floored = out.helper("sn", "maximum", { x: norm, y: out.f16("ep", eps ** 0.5) }, shape);
       out.result("real_div", { x: out.source(0), y: floored });
     },
-    // (g - y sum(g y)) / |x|. The norm is sum(x y), which does not overflow before |x| does, unlike sum(x^2).
+    // (g - y sum(g y)) / |x| above the floor, g / sqrt(eps) on it. |x| is sum(x y), which does not overflow before |x| does,
+    // unlike sum(x^2); on the floor it is x^2 / sqrt(eps), which is below the floor as well.
     gradient({ inputs: [x], g, node }) {
       const { axis, eps } = node.attrs;
-      const norm = x!.mul(node).sum(axis);
-      const projected = g.sub(node.mul(g.mul(node).sum(axis)));
-      return [projected.div(norm.threshold(Math.sqrt(eps)))];
+      const floor = Math.sqrt(eps), norm = x!.mul(node).sum(axis);
+      return [g.sub(above(norm, floor, node.mul(g.mul(node).sum(axis)))).div(norm.threshold(floor))];
     },
   }),
   // y = x sqrt(D) gamma / max(|x|, sqrt(D eps)): sqrt(D) is folded into the gain.
@@ -110,12 +115,13 @@ export const NORM_OPS: readonly OpDef[] = [
       const unit = out.helper("dv", "real_div", { x: out.source(0), y: floored });
       out.result("mul", { x: unit, y: gain });
     },
-    // n = x r, r = 1/rms: r (g gamma - n mean(g gamma n)).
+    // n = x r, r = 1/max(rms, sqrt(eps)): r (g gamma - n mean(g gamma n)) above the floor, r g gamma on it.
     gradient({ inputs: [x], g, node }) {
       const gn = scaled(g, node.attrs.gamma);
-      const r = x!.square().mean(1).adds(node.attrs.eps).rsqrt();
+      const floor = Math.sqrt(node.attrs.eps), rms = x!.square().mean(1).sqrt();
+      const r = rms.threshold(floor).inverse();
       const n = x!.mul(r);
-      return [gn.sub(n.mul(gn.mul(n).mean(1))).mul(r)];
+      return [gn.sub(above(rms, floor, n.mul(gn.mul(n).mean(1)))).mul(r)];
     },
     weights: (node) => [node.attrs.gamma],
   }),
