@@ -340,6 +340,14 @@ Deno.test("cli: tables keep to the width and lose no word", async () => {
       assertEquals(words(out).join(""), words(full.out).join(""), args.join(" "));
     }
   }
+  for (const args of TABLES) {
+    const { out } = await cli(...args, "--width", "44");
+    for (const line of out.split("\n")) assert(line.length <= 44, `${args.join(" ")} at 44: ${line}`);
+  }
+  assertMatch(
+    (await cli("preflight", wide, "--width", "44")).out,
+    /^family +2 \(A13\)\ntargets +h13, h13g, t1\nfits +no$/m,
+  );
   assertEquals(wrapText("aa bb cccccccc d", 5), ["aa bb", "ccccc", "ccc d"]);
   assertEquals(wrapText("", 5), [""]);
 });

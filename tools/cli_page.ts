@@ -96,7 +96,7 @@ The device's libraries are built from files, not from addresses: where the modul
 device need \`ANEFORGE_SHIM\`, a directory with libraries built by \`deno task build\` elsewhere.
 
 Every command takes \`--json\`, \`--width N\` and \`--help\`. Tables are as wide as the terminal, or 100 columns where there is
-none; long cells go on in the next line. Numbers that are not finite are text in JSON: \`"Infinity"\`, \`"NaN"\`. Colours
+none; long cells go on in the next line, and where that is not enough rows are written one below the other. Numbers that are not finite are text in JSON: \`"Infinity"\`, \`"NaN"\`. Colours
 appear on a terminal only, and not when \`NO_COLOR\` is set. Results go to standard output, everything else to standard
 error.
 

@@ -43,11 +43,26 @@ export function makeFeeds(ports: readonly PortInfo[], fill: Fill, seed: number):
   });
 }
 
+/**
+ * Whether a file can be one with values, before anything else is done.
+ *
+ * @param file Path.
+ * @throws {UsageError} There is no such file, or it has another ending than `.safetensors` or `.json`.
+ */
+export function checkFeedFile(file: string): void {
+  if (!/\.(safetensors|json)$/i.test(file)) throw new UsageError(`${file}: expected a file .safetensors or .json`);
+  try {
+    Deno.statSync(file);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) throw new UsageError(`no file ${file}`);
+    throw new DataError(`${file}: ${error instanceof Error ? error.message : error}`, { cause: error });
+  }
+}
+
 function readFile(file: string): Uint8Array<ArrayBuffer> {
   try {
     return Deno.readFileSync(file);
   } catch (error) {
-    if (error instanceof Deno.errors.NotFound) throw new UsageError(`no file ${file}`);
     throw new DataError(`${file}: ${error instanceof Error ? error.message : error}`, { cause: error });
   }
 }
@@ -75,7 +90,7 @@ function assign<T>(file: string, ports: readonly PortInfo[], values: ReadonlyMap
  * @throws {DataError} It is damaged, or has other values.
  */
 export function readFeeds(file: string, ports: readonly PortInfo[]): TensorData[] {
-  if (!/\.(safetensors|json)$/i.test(file)) throw new UsageError(`${file}: expected a file .safetensors or .json`);
+  checkFeedFile(file);
   const bytes = readFile(file);
   if (/\.safetensors$/i.test(file)) return assign(file, ports, parseSafetensors(bytes, file).tensors).map(toFloat32);
   let value: unknown;

@@ -34,7 +34,7 @@ export interface Column<T> {
   readonly cell: (row: T) => string;
   /** Numbers are written to the right (default `false`). */
   readonly right?: boolean;
-  /** The cell may be broken into several lines; without such a column a table may be wider than the terminal. */
+  /** The cell may be broken into several lines; that keeps a table within the terminal. */
   readonly wrap?: boolean;
   /** Colour of the cell. */
   readonly style?: (row: T) => Style | undefined;
@@ -62,6 +62,9 @@ export function wrapText(text: string, width: number): string[] {
   return line !== "" || lines.length === 0 ? [...lines, line] : lines;
 }
 
+/** Width of a line of cells. */
+const total = (widths: readonly number[]): number => widths.reduce((a, b) => a + b, GAP * (widths.length - 1));
+
 /** Widths of the columns: as wide as the cells; when that is too much, the wrapped ones share what is left. */
 function columnWidths<T>(
   columns: readonly Column<T>[],
@@ -70,7 +73,7 @@ function columnWidths<T>(
 ): number[] {
   const widths = columns.map(({ head }, i) => Math.max(head.length, ...cells.map((row) => row[i]!.length)));
   const wrapped = columns.flatMap(({ wrap }, i) => wrap ? [i] : []);
-  let excess = widths.reduce((a, b) => a + b, GAP * (columns.length - 1)) - width;
+  let excess = total(widths) - width;
   while (excess > 0) {
     const widest = wrapped.filter((i) => widths[i]! > LEAST).sort((a, b) => widths[b]! - widths[a]!)[0];
     if (widest === undefined) break;
@@ -159,7 +162,7 @@ export class Output {
   }
 
   /**
-   * Prints a table no wider than the terminal, as long as one column may be wrapped.
+   * Prints a table no wider than the terminal; where the columns do not fit, the rows one below the other.
    *
    * @param columns What to show.
    * @param rows Of what.
@@ -167,6 +170,7 @@ export class Output {
   table<T>(columns: readonly Column<T>[], rows: readonly T[]): void {
     const cells = rows.map((row) => columns.map(({ cell }) => cell(row)));
     const widths = columnWidths(columns, cells, this.#width);
+    if (total(widths) > this.#width) return this.#records(columns, cells);
     const print = (texts: readonly string[], styleOf: (i: number) => Style | undefined): void => {
       const parts = texts.map((text, i) => columns[i]!.wrap ? wrapText(text, widths[i]!) : [text]);
       for (let k = 0; k < Math.max(...parts.map((lines) => lines.length)); k++) {
@@ -181,6 +185,14 @@ export class Output {
     };
     print(columns.map(({ head }) => head), () => "head");
     cells.forEach((texts, r) => print(texts, (i) => columns[i]!.style?.(rows[r]!)));
+  }
+
+  /** Each row as head and cell of its columns, with an empty line behind it. */
+  #records<T>(columns: readonly Column<T>[], cells: readonly (readonly string[])[]): void {
+    for (const row of cells) {
+      this.pairs(columns.flatMap(({ head }, i) => row[i] === "" ? [] : [[head, row[i]!] as const]));
+      this.line();
+    }
   }
 
   /**

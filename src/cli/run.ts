@@ -9,7 +9,7 @@ import type { PortInfo } from "../compile/runner.ts";
 import { formatSafetensors } from "../data/safetensors.ts";
 import { show, sizeOf } from "../graph/shape.ts";
 import { defineCommand, EXIT } from "./command.ts";
-import { type Fill, FILLS, makeFeeds, readFeeds } from "./feeds.ts";
+import { checkFeedFile, type Fill, FILLS, makeFeeds, readFeeds } from "./feeds.ts";
 import { writeFileAtomic } from "./files.ts";
 import { GRAPH_ARGUMENT } from "./graph_file.ts";
 import { openModel } from "./open_model.ts";
@@ -66,6 +66,7 @@ export const run = defineCommand({
     },
   },
   async run({ input, fill, seed, output, args: [file = ""] }, out) {
+    if (input !== undefined) checkFeedFile(input);
     const { model: opened } = await openModel(file);
     using model = opened;
     const feeds = input === undefined ? makeFeeds(model.inputs, fill as Fill, seed) : readFeeds(input, model.inputs);
