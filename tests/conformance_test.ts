@@ -1,6 +1,8 @@
 /** The cases made by rule, a part of them; `deno task conformance` runs all. */
 
 import { assert, assertEquals } from "@std/assert";
+import type { NDArray } from "../src/graph/ndarray.ts";
+import type { Tensor } from "../src/graph/tensor.ts";
 import { OPS } from "../src/ops/all.ts";
 import { Random } from "../src/random.ts";
 import { silence, WARNING_KINDS, type WarningKind } from "../src/warnings.ts";
@@ -47,6 +49,37 @@ Deno.test("the cases cover the surface", () => {
   const equalRanks = BROADCASTS.filter(([a, b]) => a.length === b.length && a.length <= 4);
   const kinds = new Set(equalRanks.map(([a, b]) => a.map((d, i) => Math.sign(d - b[i]!)).join()));
   assertEquals(kinds.size, 3 + 9 + 27 + 81);
+});
+
+Deno.test("the convolutions and pools cover their parameters", () => {
+  const node = (trial: OpCase): Tensor => graphOf(trial).out;
+  type Numbers = Readonly<Record<"stride" | "dilation", number | readonly number[]>>;
+  const first = (v: number | readonly number[]): number => typeof v === "number" ? v : v[0]!;
+  for (const op of ["conv", "conv_transpose"]) {
+    const found = new Set<string>();
+    for (const trial of GRID_CASES.filter((t) => t.op === op)) {
+      const { inputs: [x], attrs } = node(trial);
+      const { stride, dilation } = attrs as Numbers, pad = attrs.pad as number | readonly number[];
+      const [, , kh, kw] = (attrs.weight as NDArray).shape as [number, number, number, number];
+      const groups = attrs.groups as number;
+      if (first(stride) > Math.max(kh, kw)) found.add("stride beyond the kernel");
+      if (kh === x!.shape[2] && kw === x!.shape[3]) found.add("kernel of the input's size");
+      if (first(dilation) > 1) found.add("dilation");
+      if (groups > 1) found.add(groups === x!.shape[1] ? "depthwise" : "groups");
+      if (attrs.bias) found.add("bias");
+      if (typeof pad !== "number" && new Set(pad).size > 1) found.add("uneven border");
+      if (first(pad) > 0) found.add("border");
+    }
+    assertEquals(found.size, 8, `${op}: ${[...found]}`);
+  }
+  for (const op of ["max_pool", "avg_pool"]) {
+    const attrs = GRID_CASES.filter((t) => t.op === op).map((t) => node(t).attrs as Record<string, number | boolean>);
+    assert(attrs.some(({ kernel, stride }) => stride! > kernel!), `${op}: stride beyond the kernel`);
+    assert(attrs.some(({ kernel, stride }) => stride! < kernel!), `${op}: windows that overlap`);
+    assert(attrs.some(({ ceilMode, pad }) => ceilMode && pad), `${op}: rounded up, with a border`);
+  }
+  const modes = new Set(GRID_CASES.filter(({ op }) => op === "pad").map(({ title }) => title.split(" ")[1]));
+  assertEquals([...modes].sort(), ["constant", "reflect", "replicate"]);
 });
 
 Deno.test("graphs of a case are the same every time", () => {

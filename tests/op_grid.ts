@@ -265,6 +265,15 @@ function linearGrid(): OpCase[] {
         gridCase("bmm_w", title, [[2, m!, k!]], ([x]) => x!.bmmWeight(baked([2, k!, n!])), PRODUCT),
       ];
     }),
+    ...product([1, 2], [1, 3], [1, 4], [1, 5], [1, 2]).map(([N, C, H, W, U]) =>
+      gridCase(
+        "einsum",
+        `grid [${[N, C, H, W]}] by [${[N, W, H, U]}]`,
+        [[N!, C!, H!, W!]],
+        ([x]) => im.einsumNative("nchw,nwhu->nchu", x!, baked([N!, W!, H!, U!])),
+        PRODUCT,
+      )
+    ),
     ...leads.map(([a, b]) => {
       const [x, y] = [[...a, 2, 3], [...b, 3, 4]];
       return gridCase("bmm", `grid [${x}] by [${y}]`, [x, y], ([s, t]) => s!.matmul(t!), PRODUCT);

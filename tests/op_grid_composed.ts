@@ -10,7 +10,7 @@ import * as cv from "../src/compose/convolution.ts";
 import { einsum } from "../src/compose/einsum.ts";
 import * as ff from "../src/compose/feed_forward.ts";
 import * as qt from "../src/compose/quantize.ts";
-import { gather, pad, reduceSumToMatmul } from "../src/compose/rearrange.ts";
+import { gather, pad, reduceSumToMatmul, unflatten } from "../src/compose/rearrange.ts";
 import { causalSoftmax, logSoftmax, softmaxNd, thresholdSoftmax } from "../src/compose/softmax.ts";
 import { concat, imageInput, maximum, minimum, where } from "../src/graph/functions.ts";
 import type { Tensor } from "../src/graph/tensor.ts";
@@ -141,6 +141,16 @@ function feedForwardCases(): OpCase[] {
         ),
       ];
     }),
+    ...product([1, 5], [1, 9], [1, 4]).flatMap(([m, k, n]) => [
+      made(
+        "innerProduct",
+        "product",
+        `${m} x ${k} x ${n}`,
+        [[m!, k!]],
+        ([x]) => ff.innerProduct(x!, baked([n!, k!]), numbers(n!, 3)),
+      ),
+      made("batchMatmul", "product", `${m} x ${k} x ${n}`, [[2, m!, k!], [k!, n!]], ([x, y]) => ff.batchMatmul(x!, y!)),
+    ]),
     ...RANKS.slice(1).flatMap((shape) => {
       const channel: Shape = [shape[1]!], title = `[${shape}]`;
       return [
@@ -322,6 +332,21 @@ function rearrangementCases(): OpCase[] {
       const last = shape.at(axis)! - 1;
       return made("gather", "moved", `[${shape}] on ${axis}`, [shape], ([x]) => gather(x!, [last, 0, last], axis));
     }),
+    ...ALONG.filter(([shape]) => shape.length < 5).map(([shape, axis]) => {
+      const source = shape.with(axis, 6);
+      return made("unflatten", "moved", `[${source}] on ${axis}`, [source], ([x]) => unflatten(x!, axis, [2, -1]));
+    }),
+    ...product([1, 2, 3], [1, 2], [0, 1]).filter(([kernel, , border]) => border! < kernel!).map((
+      [kernel, stride, border],
+    ) =>
+      made(
+        "l2Pool",
+        "root",
+        `by ${kernel}, stride ${stride}, border ${border}`,
+        [[1, 2, 7, 6]],
+        ([x]) => x!.l2Pool(kernel!, { stride, pad: border }),
+      )
+    ),
     ...RANKS.flatMap((shape) => [
       made("neg", "moved", `[${shape}]`, [shape], ([x]) => x!.neg()),
       made("clamp", "moved", `[${shape}]`, [shape], ([x]) => x!.clamp(-0.5, 1)),
