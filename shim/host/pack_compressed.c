@@ -16,7 +16,7 @@ void weight_decode(const weight_codes *c, f16 *out) {
     case WEIGHT_INT8:
       for (int64_t i = 0, part = 0; i < c->elements; part++) {
         float scale = f16_to_float(c->table[part % c->tables]);
-        for (int64_t end = i + c->run; i < end && i < c->elements; i++) out[i] = f16_from_float((float)q[i] * scale);
+        for (int64_t end = i + c->run; i < end && i < c->elements; i++) out[i] = f16_from_float((float)q[i] * scale + 0.0f); /* never -0 */
       }
       return;
     case WEIGHT_UINT4:
@@ -99,7 +99,7 @@ static void set_nibble(const coded_matrix *m, const coded_part *p, uint8_t *code
   codes[4 * dword + nibble / 2] |= (uint8_t)(q << (nibble % 2 * 4));
 }
 
-/* Every value of the panel. */
+/* What packing needs besides the place in the matrix. */
 typedef struct {
   const coded_matrix *matrix;
   const uint32_t *before; /* SPARSE: values in front of each 64th element; and in all */

@@ -70,16 +70,19 @@ static bool is_fp16_tensor(const mil_op *op) {
   return t->dtype == MIL_FP16 && mil_elements(t) > 1;
 }
 
-/* Scales without sign and finite: then no value is -0 or NaN. */
-static bool plain_scales(const mil_value *scale) {
-  if (scale->type.dtype != MIL_FP16) return false;
-  for (int64_t i = 0, n = mil_elements(&scale->type); i < n; i++) {
-    f16 s;
-    memcpy(&s, (const char *)scale->data + 2 * i, 2);
-    if (s >= 0x7c00) return false;
+/* fp16 and finite; and without sign, if asked for. */
+static bool is_plain(const mil_value *v, bool sign) {
+  if (v->type.dtype != MIL_FP16) return false;
+  for (int64_t i = 0, n = mil_elements(&v->type); i < n; i++) {
+    f16 h;
+    memcpy(&h, (const char *)v->data + 2 * i, 2);
+    if ((sign ? h & 0x7fff : h) >= 0x7c00) return false;
   }
   return true;
 }
+
+/* Then no value is -0 or NaN. */
+static bool plain_scales(const mil_value *scale) { return is_plain(scale, false); }
 
 static bool all_zero(const mil_value *v) {
   for (int64_t i = 0, n = mil_elements(&v->type); i < n; i++)
@@ -125,7 +128,7 @@ bool lower_lut(plan *p, const mil_op *op, int code) {
   int64_t entries = l->dim[l->rank - 2], n = mil_elements(t);
   for (int a = 0; a < t->rank; a++)
     if (l->dim[a] < 1 || t->dim[a] % l->dim[a]) return plan_fail(p, op, "'lut' does not divide axis %d of 'indices'", a);
-  if (is_fp16_tensor(op) && t->dtype == MIL_UINT4 && l->dtype == MIL_FP16 && mil_elements(l) == 16 && entries == 16)
+  if (is_fp16_tensor(op) && t->dtype == MIL_UINT4 && mil_elements(l) == 16 && entries == 16 && is_plain(lut, true))
     return bind_codes(p, op, (weight_codes){.kind = WEIGHT_UINT4, .data = index->data, .table = lut->data});
   f16 *y = expand(p, op);
   if (!y) return false;

@@ -74,14 +74,15 @@ bool lower_unary(plan *p, const mil_op *op, int code) {
 }
 
 /* Also logical_not, which has one operand. */
-/* Compressed weights are never -0, so adding +0 to them, which the device wants in front of a product, changes nothing. */
+/* Weights with scales are never -0, so adding +0 to them, which the device wants in front of a product, changes nothing. */
 static int plus_zero(plan *p, const mil_op *op, int code) {
   const mil_value *x = mil_get(op, "x"), *y = mil_get(op, "y");
   if (code != EW_ADD || !x->user || !y->is_const || y->type.dtype != MIL_FP16 || mil_elements(&y->type) != 1) return -1;
   int v = (int)(intptr_t)x->user - 1;
   f16 zero;
   memcpy(&zero, y->data, sizeof zero);
-  return zero == 0 && p->value[v].codes && y->type.rank <= x->type.rank ? v : -1;
+  const weight_codes *codes = p->value[v].codes;
+  return zero == 0 && codes && codes->kind == WEIGHT_INT8 && y->type.rank <= x->type.rank ? v : -1;
 }
 
 bool lower_binary(plan *p, const mil_op *op, int code) {
