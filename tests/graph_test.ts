@@ -381,6 +381,11 @@ const REFUSED: readonly [graph: () => unknown, type: ErrorClass, message: string
   [() => convTranspose(image(), ones(4, 3, 1, 1), { groups: 2, bias: [1, 2, 3] }), ShapeError, "gives 6 channels"],
   [() => convTranspose(image(), ones(4, 3, 1, 1), { groups: 3 }), ShapeError, "3 groups do not divide the 4 channels"],
   [() => x23().maxPool(2), ShapeError, "max_pool: x has shape [2, 3]; expected rank 4"],
+  [
+    () => image().maxPool(1, { stride: 2, ceilMode: true }),
+    ShapeError,
+    "max_pool: with ceilMode the last window of axis 2",
+  ],
   [() => image().maxPool(7), ShapeError, "max_pool: kernel 7 is larger than axis 2 of x [1, 4, 6, 8]"],
   [() => image().maxPool(0), ArgumentError, "max_pool: kernel is 0"],
   [

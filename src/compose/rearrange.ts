@@ -160,8 +160,9 @@ function sumAsProduct(x: Tensor, axis: number): Tensor {
 
 /**
  * Rewrites a graph so that sums over one axis run on the wide accumulator of the matrix unit instead of the narrow one of
- * the reductions: `x.sum(-1)` becomes `x @ ones`. Sums over several axes stay. The value is the same up to rounding, which
- * is smaller.
+ * the reductions: `x.sum(-1)` becomes `x @ ones`. Sums over several axes stay, and those of rank 5 along
+ * another axis than the last: a transpose of rank 5 must not feed a product. The value is the same up to rounding, which is
+ * smaller.
  *
  * @param out The value to compute.
  * @returns The value in the new form; `out` itself when nothing changes.
@@ -175,7 +176,7 @@ export function reduceSumToMatmul(out: Tensor): Tensor {
   for (const node of topologicalOrder([out])) {
     const inputs = node.inputs.map((input) => rebuilt.get(input)!);
     const axes = node.attrs.axes as readonly number[];
-    if (node.op === "reduce_sum" && axes.length === 1) {
+    if (node.op === "reduce_sum" && axes.length === 1 && (node.rank < 5 || axes[0] === 4)) {
       rebuilt.set(node, sumAsProduct(inputs[0]!, axes[0]!));
       continue;
     }

@@ -57,7 +57,15 @@ function pooledShape(op: string, shape: Shape, attrs: PoolAttrs): Shape {
       `${op}: kernel ${kernel} is larger than axis ${axis} of x ${show(shape)}, ${shape[axis]! + 2 * pad} with padding`,
     );
   }
-  return [shape[0]!, shape[1]!, pooledExtent(shape[2]!, attrs), pooledExtent(shape[3]!, attrs)];
+  const [height, width] = [pooledExtent(shape[2]!, attrs), pooledExtent(shape[3]!, attrs)];
+  for (const [axis, extent] of [[2, height], [3, width]] as const) {
+    if ((extent - 1) * stride < shape[axis]! + pad) continue;
+    throw new ShapeError(
+      `${op}: with ceilMode the last window of axis ${axis} starts at ${(extent - 1) * stride - pad}, outside x ` +
+        `${show(shape)}; use ceilMode: false or a stride of at most the kernel (${kernel})`,
+    );
+  }
+  return [shape[0]!, shape[1]!, height, width];
 }
 
 function lower(node: Node<PoolAttrs>, out: Lowering, excludePad?: boolean): void {
