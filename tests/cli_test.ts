@@ -437,7 +437,8 @@ Deno.test("cli: a reader that stops early is no failure", async () => {
 Deno.test("cli: the task takes paths relative to where it is started", async () => {
   const cwd = new URL("../examples/", import.meta.url).pathname;
   const args = ["task", "--quiet", "aneforge", "preflight", "classifier.ts", "--target", "h13", "--json"];
-  const { code, out, err } = await spawn(Deno.execPath(), args, { cwd });
+  // A task started by a task, as here, would hand down its own directory.
+  const { code, out, err } = await spawn(Deno.execPath(), args, { cwd, env: { INIT_CWD: cwd } });
   assertEquals(code, 0, err);
   assertEquals(JSON.parse(out).ok, true);
 });
