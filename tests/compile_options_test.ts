@@ -299,6 +299,11 @@ Deno.test("the bound of activations follows promises, constants and ranges, and 
     [linear(free.sigmoid()).add(linear(free.exp())), undefined],
     [free.exp(), 0],
     [t.reshape(2, 1).bmm(t), 10],
+    [linear(t.threshold(6000)), 6000],
+    [linear(t.clampedRelu(-600, 6e4)), 6e4],
+    [linear(t.muls(0.01).floor()), 1], // -0.1 becomes -1
+    [linear(af.minimum(t, t.muls(0.01))), 10],
+    [linear(t.linear(w, [1e4, 0, 0]).sliceBySize([0, 0], [1, 2])), 1e4 + 70],
   ];
   for (const [graph, bound] of cases) assertEquals(activationBound(graph), bound);
 });

@@ -200,3 +200,9 @@ Deno.test("bad arguments of compositions are named", () => {
   ];
   for (const [call, type, message] of refused) assertThrows(call, type, message);
 });
+
+Deno.test("softmaxNd over more elements than fp16 can count stays finite", () => {
+  using net = compile(softmaxNd(input([1, 300, 300]), [1, 2]));
+  const y = net.run(new Float32Array(90_000)).data;
+  for (const v of y) assert(Math.abs(v * 90_000 - 1) < 0.02, `${v}`);
+});

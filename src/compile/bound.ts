@@ -51,21 +51,26 @@ function rows(names: readonly string[], rule: Rule): Record<string, Rule> {
 
 /** Bound of a result from those of its operands, by operation; what is not here is unknown. */
 const RULES: Readonly<Record<string, Rule>> = {
-  ...rows(["sigmoid", "tanh", "softmax", "softsign", "erf", "sigmoid_hard", "l2_norm"], constantly(1)),
-  ...rows(["relu", "abs", "floor", "ceil", "round", "sign", "clamped_relu", "thresholded_relu"], unchanged),
-  ...rows(["threshold", "reverse", "transpose", "reshape", "squeeze", "expand_dims"], unchanged),
+  ...rows(["sigmoid", "tanh", "softmax", "softsign", "erf", "sigmoid_hard", "l2_norm", "sign"], constantly(1)),
+  ...rows(["relu", "abs", "thresholded_relu"], unchanged),
+  ...rows(["floor", "ceil", "round"], (_node, [a]) => scaled(a, Math.ceil)),
+  ...rows(["reverse", "transpose", "reshape", "squeeze", "expand_dims"], unchanged),
   ...rows(["flatten2d", "slice_by_size", "tile", "identity"], unchanged),
   ...rows(["layer_norm", "rms_norm", "group_norm", "instance_norm"], normalised),
   ...rows(["add", "sub"], (_node, of) => both(of, (a, b) => a + b)),
-  ...rows(["mul", "minimum"], (_node, of) => both(of, (a, b) => a * b)),
+  ...rows(["maximum", "minimum"], (_node, of) => both(of, Math.max)),
+  mul: (_node, of) => both(of, (a, b) => a * b),
   relu6: constantly(6),
   input: ({ attrs }) => attrs.maxAbs as Bound,
   const_array: ({ attrs }) => largest(attrs.value),
   clip: ({ attrs }) => Math.max(Math.abs(attrs.lo as number), Math.abs(attrs.hi as number)),
-  maximum: (_node, of) => both(of, Math.max),
+  threshold: ({ attrs }, [a]) => scaled(a, (bound) => Math.max(bound, Math.abs(attrs.alpha as number))),
+  clamped_relu: ({ attrs }, [a]) =>
+    scaled(a, (bound) => Math.max(bound, bound * Math.abs(attrs.alpha as number), Math.abs(attrs.beta as number))),
   adds: ({ attrs }, [a]) => scaled(a, (bound) => bound + Math.abs(attrs.k as number)),
   muls: ({ attrs }, [a]) => scaled(a, (bound) => bound * Math.abs(attrs.k as number)),
-  matmul: ({ attrs }, [a]) => scaled(a, (bound) => bound * rowSum(attrs.weight as NDArray)),
+  matmul: ({ attrs }, [a]) =>
+    scaled(a, (bound) => bound * rowSum(attrs.weight as NDArray) + (largest(attrs.bias) ?? 0)),
   bmm: ({ inputs }, of) => both(of, (a, b) => a * b * inputs[0]!.shape.at(-1)!),
 };
 

@@ -289,10 +289,10 @@ function writeStore(key: string, decision: Store[string]): void {
   }
 }
 
-/** What a decision holds for: the graph, the device, its target and arithmetic. */
-function storeKey(key: string): string {
+/** What a decision holds for: the graph, the tolerance, the device, its target and arithmetic. */
+function storeKey(key: string, { tolerance }: { readonly tolerance: number }): string {
   const { name, target, numerics } = openDevice().info;
-  return `${name}:${target}:${numerics}:${key}`;
+  return `${name}:${target}:${numerics}:${tolerance}:${key}`;
 }
 
 /** State of a measured choice. */
@@ -368,7 +368,7 @@ export function chooseMeasured(
   const key = graphKey(out);
   const variants = ranked(variantsOf(out));
   if (variants.length === 1) return { winner: variants[0]!, key, trials: [], stored: false };
-  const known = settings.store ? readStore()[storeKey(key)] : undefined;
+  const known = settings.store ? readStore()[storeKey(key, settings)] : undefined;
   const stored = variants.find(({ name }) => name === known?.variant);
   if (stored !== undefined) return { winner: stored, key, trials: [], stored: true };
   const contest = new Contest(settings, compile);
@@ -381,6 +381,6 @@ export function chooseMeasured(
       `${call}: no variant of the graph ran; tried ${variants.map(({ name }) => name).join(", ")}`,
     );
   }
-  if (settings.store) writeStore(storeKey(key), { variant: best.variant.name, us: best.us });
+  if (settings.store) writeStore(storeKey(key, settings), { variant: best.variant.name, us: best.us });
   return { winner: best.variant, key, trials: contest.trials, stored: false };
 }

@@ -11,6 +11,9 @@ import { NDArray } from "../graph/ndarray.ts";
 import { normalizeAxes, show } from "../graph/shape.ts";
 import { apply, type Axes, type Tensor } from "../graph/tensor.ts";
 
+/** Largest finite fp16 value. */
+const LARGEST_SUM = 65504;
+
 /** What is added to masked elements, or written in their place: its exponential is 0 beside any score of usual size. */
 const MASKED = -1e4;
 
@@ -30,7 +33,9 @@ export function softmaxNd(x: Tensor, axes: Axes = -1): Tensor {
   const list = normalizeAxes("softmaxNd", typeof axes === "number" ? [axes] : axes, x.shape);
   if (list.length === 1) return x.softmax(list[0]!);
   const e = x.sub(apply("reduce_max", [x], { axes: list, detached: true })).exp();
-  return e.div(e.sum(list));
+  const count = list.reduce((product, axis) => product * x.shape[axis]!, 1);
+  const small = count > LARGEST_SUM ? e.muls(LARGEST_SUM / 2 / count) : e; // the sum of count ones must stay finite
+  return small.div(small.sum(list));
 }
 
 /**

@@ -11,7 +11,7 @@
  *     + 2 (kept - arena)+ / arena rate                                     values between nodes that leave the chip
  *
  * with rows of surfaces rounded up to 64 bytes, and peak = operations per cycle * highest clock. Every term grows with its
- * counts, so more work never costs less. docs/cost.md compares it with the measurements.
+ * counts. docs/cost.md compares it with the measurements and says where it does not extrapolate.
  *
  * @module
  */
