@@ -55,25 +55,6 @@ export interface OpCase {
   target?: string;
 }
 
-/** Operations whose kernel the host device is known to lack: none. */
-const WITHOUT_KERNEL: ReadonlySet<string> = new Set();
-
-/** Whether a refusal is the host device's lack of one of those kernels. */
-export function lacksKernel(refusal: unknown): boolean {
-  const name = String(refusal).match(/the host engine has no kernel for (\w+)/)?.[1];
-  return name !== undefined && WITHOUT_KERNEL.has(name);
-}
-
-/** Compiles; undefined when the host device lacks one of those kernels. */
-export function compiled<T>(compile: () => T): T | undefined {
-  try {
-    return compile();
-  } catch (error) {
-    if (lacksKernel(error)) return undefined;
-    throw error;
-  }
-}
-
 /** Values of an operand, the same for the same seed. */
 export function draw(
   { shape, lo = -2, hi = 2, avoid = [], data, dtype = "fp16" }: Values,

@@ -24,7 +24,7 @@ import {
 } from "./op_case.ts";
 import { sizeOf } from "./reference_kernels.ts";
 
-export { compiled, draw, lacksKernel, numbers } from "./op_case.ts";
+export { draw, numbers } from "./op_case.ts";
 export type { OpCase, Tolerance, Values } from "./op_case.ts";
 
 const UNARY_SHAPES: readonly (readonly number[])[] = [[1], [7], [1, 1], [3, 5], [2, 1, 9], [1, 3, 2, 5], [

@@ -17,9 +17,6 @@
 
 #define K_RANK 5
 
-/* -- Instruction set: chosen once, at first use. ANEFORGE_HOST_ISA=avx512|avx2|neon|portable overrides (tests). ------ */
-const char *kernels_isa(void);
-
 /* -- Unary functions: fp16 -> fp16 --------------------------------------------------------------------------------------
  * In NUM_ANE mode a unary function is a 65536-entry map built once per (op, alpha, beta, profile) from the scalar rule
  * (33-knot tables and composites where the facts have them, else the correctly rounded function) and shared by the process.

@@ -75,8 +75,13 @@ function holds(path: string, bytes: Uint8Array): boolean {
   }
 }
 
-/** Writes beside the target and renames: a reader sees the old file or the whole new one. */
-function writeWhole(path: string, bytes: Uint8Array): void {
+/**
+ * Writes beside the target and renames: a reader sees the old file or the whole new one.
+ *
+ * @param path Where to.
+ * @param bytes What.
+ */
+export function writeWhole(path: string, bytes: Uint8Array): void {
   const temp = `${path}.${Deno.pid}-${randomUUID().slice(0, 8)}.part`;
   try {
     Deno.writeFileSync(temp, bytes);

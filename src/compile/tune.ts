@@ -4,7 +4,7 @@
  * @module
  */
 
-import { createHash, randomUUID } from "node:crypto";
+import { createHash } from "node:crypto";
 import { openDevice } from "../../ffi/device.ts";
 import { cacheBase, envText, expandHome } from "../env.ts";
 import { AneforgeError, ArgumentError, CompileError } from "../errors.ts";
@@ -14,6 +14,7 @@ import type { Tensor } from "../graph/tensor.ts";
 import { topologicalOrder } from "../graph/topo.ts";
 import { Random } from "../random.ts";
 import { estimate } from "../targets/cost.ts";
+import { writeWhole } from "./cache.ts";
 import { activationBound, INT8_CEILING } from "./bound.ts";
 import { foldConstants } from "./fold.ts";
 import { CANONICAL, rewrite, SCALAR_CHAINS } from "./rewrite.ts";
@@ -275,17 +276,12 @@ function readStore(): Store {
 /** Adds one decision; written beside the file and renamed. A directory that cannot be written keeps none. */
 function writeStore(key: string, decision: Store[string]): void {
   const path = storePath();
-  const temp = `${path}.${Deno.pid}-${randomUUID().slice(0, 8)}.part`;
+  const text = `${JSON.stringify({ ...readStore(), [key]: decision }, null, 1)}\n`;
   try {
     Deno.mkdirSync(path.slice(0, path.lastIndexOf("/")), { recursive: true });
-    Deno.writeTextFileSync(temp, `${JSON.stringify({ ...readStore(), [key]: decision }, null, 1)}\n`);
-    Deno.renameSync(temp, path);
+    writeWhole(path, new TextEncoder().encode(text));
   } catch {
-    try {
-      Deno.removeSync(temp);
-    } catch {
-      // It was never created.
-    }
+    // The next tune measures again.
   }
 }
 
